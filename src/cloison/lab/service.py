@@ -6,11 +6,11 @@ The values here are the whole contract between `services.py`, which decides them
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address
+    from pathlib import PurePosixPath
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +103,7 @@ class NodeServices:
 
     def __add__(self, other: NodeServices) -> NodeServices:
         """Return both, in order; raise ValueError when the two put the same file or start the same name."""
-        joined = NodeServices(
-            self.folders + other.folders, self.files + other.files, self.services + other.services
-        )
+        joined = NodeServices(self.folders + other.folders, self.files + other.files, self.services + other.services)
         for what, names in (
             ("file", [str(file.path) for file in joined.files]),
             ("service", [service.name for service in joined.services]),
