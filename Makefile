@@ -1,0 +1,23 @@
+# `make` alone lists what can be done. Every target does its own set-up and can be run again.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo lint test
+# The name of the twin that the tests grow and take down; `make demo` uses another one.
+export CLOISON_TEST_LAB ?= test
+PYTHON := .venv/bin/python
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what is needed (Debian packages, virtual environment); start and remove nothing
+	@scripts/setup
+
+demo: setup ## Grow the pilot's twin, put the declared network on it, audit it, show the verdict
+	@scripts/demo
+
+lint: setup ## Check style and types
+	$(PYTHON) -m ruff check
+	$(PYTHON) -m ruff format --check
+	$(PYTHON) -m mypy
+
+test: lint ## Check style and types, then run every test, with a twin of their own
+	$(PYTHON) -m pytest
