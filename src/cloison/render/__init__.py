@@ -1,0 +1,1 @@
+"""From a device's state to the text of its configuration. Pure, but for reading templates."""
