@@ -9,15 +9,17 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import yaml
 from yaml import events
 from yaml.resolver import Resolver
 
-Data: TypeAlias = "str | int | float | bool | None | list[Data] | dict[str, Data]"
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+Data: TypeAlias = "str | int | float | bool | list[Data] | dict[str, Data] | None"
 Path: TypeAlias = tuple[str | int, ...]
 """Keys and list indexes from the root of the document."""
 
@@ -163,12 +165,10 @@ class _Reader:
         except yaml.YAMLError:
             self._refuse((), START, "CL009", "not YAML")
         except _StopReading:
-            pass
+            self.refused.add(())
         return Document(data, Places(self.values, self.keys), tuple(self.mistakes), frozenset(self.refused))
 
-    def _refuse(  # noqa: PLR0913  the parts of a mistake
-        self, path: Path, place: Place, code: str, message: str, expected: str = "", hint: str = ""
-    ) -> None:
+    def _refuse(self, path: Path, place: Place, code: str, message: str, expected: str = "", hint: str = "") -> None:
         self.refused.add(path)
         self.mistakes.append(Mistake(place, code, message, expected, hint))
 
