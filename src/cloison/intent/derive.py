@@ -7,7 +7,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from cloison.flow import Endpoint, Flow, Service
-from cloison.intent.models import Kind, Role, Scope
+from cloison.intent.models import Kind, Medium, Role, Scope
 from cloison.intent.network import (
     Cable,
     Equipment,
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     )
 
 LOCAL_PREFIX_LENGTH = 30
+SWITCHING = frozenset({Kind.SWITCH, Kind.FIREWALL, Kind.UNMANAGED_SWITCH})
 
 
 def site_prefix(network: NetworkFile, index: int) -> IPv4Network:
@@ -133,9 +134,11 @@ class _Cabling:
             here = edge.pop(0)
             found.append(here.equipment)
             for cable in self.cables:
-                for leaving in cable.ends:
-                    if leaving.equipment == here.equipment and leaving != here:
-                        edge.append(cable.other(leaving))
+                edge += [
+                    cable.other(leaving)
+                    for leaving in cable.ends
+                    if leaving.equipment == here.equipment and leaving != here
+                ]
         return tuple(found)
 
     def port(self, equipment: EquipmentName, name: InterfaceName, number: int) -> Port:
@@ -149,36 +152,37 @@ class _Cabling:
                 mode=PortMode.ROUTED if outside else PortMode.UNUSED,
                 vlans=() if outside else (self.parking,),
                 peer=None,
-                medium="copper",
+                medium=Medium.COPPER,
             )
         peer = self.cable_at[end].other(end)
-        beyond = self.beyond(end)
-        if self._kind(equipment) not in {Kind.SWITCH, Kind.FIREWALL, Kind.UNMANAGED_SWITCH}:
-            mode, vlans, attached = PortMode.ACCESS, {self.vlan_of[equipment.equipment]}, ()
-        elif self._kind(peer.equipment) in {Kind.SWITCH, Kind.FIREWALL}:
-            away = beyond if Kind.FIREWALL not in map(self._kind, beyond) else self._behind(peer)
-            mode, vlans, attached = PortMode.TRUNK, self._vlans(away), ()
-        else:
-            attached = tuple(name for name in beyond if self._kind(name) is not Kind.UNMANAGED_SWITCH)
-            mode, vlans = PortMode.ACCESS, self._vlans(attached)
-        if self._kind(equipment) is Kind.UNMANAGED_SWITCH:
-            mode, attached = PortMode.ACCESS, ()
+        mode, vlans, attached = self._carried(end, peer)
         return Port(
             name=name,
             number=number,
             mode=mode,
-            vlans=tuple(sorted(vlans)),
+            vlans=vlans,
             peer=peer,
             medium=self.cable_at[end].medium,
             attached=attached,
         )
 
-    def _behind(self, towards_firewall: PortReference) -> tuple[EquipmentName, ...]:
-        """Return what the firewall's side sees of this cable: all that is on our side of it."""
-        return self.beyond(towards_firewall)
+    def _carried(
+        self, end: PortReference, peer: PortReference
+    ) -> tuple[PortMode, tuple[int, ...], tuple[EquipmentName, ...]]:
+        """Return the mode, the VLANs and the hosts served of a cabled port."""
+        kind, beyond = self._kind(end.equipment), self.beyond(end)
+        if kind not in SWITCHING:
+            return PortMode.ACCESS, (self.vlan_of[end.equipment.equipment],), ()
+        if kind is Kind.UNMANAGED_SWITCH or self._kind(peer.equipment) not in {Kind.SWITCH, Kind.FIREWALL}:
+            hosts = tuple(name for name in beyond if self._kind(name) not in SWITCHING)
+            side = hosts or tuple(name for name in self.beyond(peer) if self._kind(name) not in SWITCHING)
+            return PortMode.ACCESS, self._vlans(side), hosts if kind is Kind.SWITCH else ()
+        # A trunk carries what lives on the side away from the firewall: every VLAN's gateway is on the other side.
+        towards_firewall = Kind.FIREWALL in map(self._kind, beyond)
+        return PortMode.TRUNK, self._vlans(self.beyond(peer) if towards_firewall else beyond), ()
 
-    def _vlans(self, names: Iterable[EquipmentName]) -> set[int]:
-        return {self.vlan_of[name.equipment] for name in names if name.equipment in self.vlan_of}
+    def _vlans(self, names: Iterable[EquipmentName]) -> tuple[int, ...]:
+        return tuple(sorted({self.vlan_of[name.equipment] for name in names if name.equipment in self.vlan_of}))
 
 
 def _equipment(
@@ -296,9 +300,7 @@ def expand(declared: FlowDeclaration, sites: Sequence[Site], services: Mapping[N
     return flows
 
 
-def _tunnel(
-    declared: TunnelDeclaration, initiator: Site, responder: Site, flows: Sequence[Flow]
-) -> Tunnel | None:
+def _tunnel(declared: TunnelDeclaration, initiator: Site, responder: Site, flows: Sequence[Flow]) -> Tunnel | None:
     carried = [
         flow
         for flow in flows
@@ -338,7 +340,7 @@ def _tunnels(network: NetworkFile, sites: Sequence[Site], flows: Sequence[Flow])
     return tuple(tunnel for tunnel in made if tunnel is not None)
 
 
-def derive(  # noqa: PLR0913  one argument a file of the inventory
+def derive(
     network: NetworkFile,
     policy: PolicyFile,
     invariants: InvariantsFile,

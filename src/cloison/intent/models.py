@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from datetime import date  # noqa: TC003  pydantic reads it at run time
+from datetime import date
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network  # noqa: TC003  pydantic reads them at run time
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from cloison.flow import PortNumber, Protocol, Purpose  # noqa: TC001  pydantic reads them at run time
+from cloison.flow import PortNumber, Protocol, Purpose
 from cloison.model import EquipmentName, HostKeyFingerprint, InterfaceName, MacAddress, Model, Name, SerialNumber
 
 VlanNumber = Annotated[int, Field(ge=1, le=4094)]
@@ -295,7 +295,7 @@ class SiteFile(Model):
     index: Annotated[int, Field(ge=0, le=65_535)]
     name: Text
     wan: WanDeclaration
-    equipment: dict[Name, EquipmentAsBuilt] = {}
+    equipment: dict[Name, EquipmentAsBuilt] = Field(default_factory=dict)
     fibre: FibreAsBuilt | None = None
     retention_days: Annotated[int, Field(ge=1, le=31)] | None = None
     waivers: tuple[Waiver, ...] = ()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 from functools import cached_property
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network  # noqa: TC003  pydantic reads them at run time
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
-from cloison.flow import Endpoint, Flow, Service  # noqa: TC001  pydantic reads them at run time
-from cloison.intent.models import (  # noqa: TC001  pydantic reads them at run time
+from cloison.flow import Endpoint, Flow, Service
+from cloison.intent.models import (
     ConnectionOptions,
     FibreAsBuilt,
     InvariantDeclaration,

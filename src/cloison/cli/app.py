@@ -1,0 +1,51 @@
+"""The Typer application, and the options that every command shares."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path  # noqa: TC003  Typer reads the annotations at run time
+from typing import Annotated
+
+import typer
+
+import cloison
+
+app = typer.Typer(
+    name="cloison",
+    help="Put a declared network on real devices, and prove that it isolates what it must.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+    epilog="Exit codes: 0 conforms; 1 findings; 2 the input or the command is wrong; 3 could not be determined.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the command works."""
+
+    root: Path | None
+    """The workspace given with --root; None to look for the nearest one."""
+
+
+def _version(value: bool) -> None:  # noqa: FBT001  Typer calls it with the flag's value
+    if value:
+        sys.stdout.write(f"cloison {cloison.__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    root: Annotated[
+        Path | None,
+        typer.Option(help="The workspace; by default the nearest folder that declares one.", envvar="CLOISON_ROOT"),
+    ] = None,
+    *,
+    version: Annotated[  # noqa: ARG001  acted on by its callback
+        bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Put a declared network on real devices, and prove that it isolates what it must."""
+    context.obj = Place(root=root)

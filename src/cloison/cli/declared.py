@@ -1,0 +1,126 @@
+"""Commands about what is declared: they read files alone, need no device, no root and no Linux."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path  # noqa: TC003  Typer reads the annotations at run time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cloison.cli.app import Place, app
+
+if TYPE_CHECKING:
+    from cloison.intent.network import Intent
+    from cloison.workspace import Workspace
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+def workspace_of(context: typer.Context) -> Workspace:
+    """Return the workspace the command is about."""
+    from cloison.workspace import find_workspace
+
+    place: Place = context.obj
+    return find_workspace(place.root)
+
+
+@app.command()
+def check(context: typer.Context, *, as_json: JsonOption = False) -> None:
+    """Check the declared intent, and that every device's configuration can be rendered from it."""
+    from cloison.cli.output import print_json, say
+    from cloison.intent.load import load
+    from cloison.render import render_network
+
+    workspace = workspace_of(context)
+    intent = load(workspace)
+    configs = render_network(intent, workspace.templates)
+    sections = sum(len(config.sections) for config in configs)
+    facts = {
+        "network": intent.network,
+        "sites": len(intent.sites),
+        "devices": len(intent.devices),
+        "equipment": len(intent.equipment_by_name),
+        "flows": len(intent.flows),
+        "invariants": len(intent.invariants),
+        "tunnels": len(intent.tunnels),
+        "sections": sections,
+    }
+    if as_json:
+        print_json({"outcome": "conforms", **facts})
+        return
+    say(
+        f"{intent.network}: {facts['sites']} sites, {facts['equipment']} equipment ({facts['devices']} devices), "
+        f"{facts['flows']} authorised flows, {facts['tunnels']} tunnels, {facts['invariants']} invariants."
+    )
+    say(f"The intent is sound; {sections} sections of configuration follow from it. Next: cloison render --out DIR")
+
+
+@app.command()
+def render(
+    context: typer.Context,
+    *,
+    out: Annotated[Path, typer.Option(help="The folder to write <site>/<device>/<section> to.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Write every device's configuration, byte for byte the same each time."""
+    from cloison.cli.output import print_json, say
+    from cloison.intent.load import load
+    from cloison.render import render_all
+
+    workspace = workspace_of(context)
+    written = render_all(load(workspace), workspace.templates, out)
+    if as_json:
+        print_json({"out": str(out), "files": [str(path) for path in written]})
+        return
+    say(f"{len(written)} sections written below {out}")
+
+
+@app.command()
+def rule(code: Annotated[str, typer.Argument(help="A code such as CL104.")], *, as_json: JsonOption = False) -> None:
+    """Explain a code that `cloison check` prints."""
+    from cloison.cli.output import print_json, say
+    from cloison.errors import InputError
+    from cloison.intent.rules import RULES
+
+    found = RULES.get(code.upper())
+    if found is None:
+        msg = f"{code}: no such code; expected one of {', '.join(sorted(RULES))}"
+        raise InputError(msg)
+    if as_json:
+        print_json({"code": found.code, "title": found.title, "explanation": found.explanation})
+        return
+    say(f"{found.code}: {found.title}\n\n{found.explanation}")
+
+
+@app.command()
+def schema(
+    context: typer.Context,
+    *,
+    write: Annotated[bool, typer.Option("--write", help="Write them to inventory/.schema/ for editors.")] = False,
+) -> None:
+    """Print the JSON Schema of every inventory file, or write them where the files' modelines point."""
+    from cloison.cli.output import print_json, say
+    from cloison.intent.schema import schemas, write_schemas
+
+    if not write:
+        print_json(schemas())
+        return
+    written = write_schemas(workspace_of(context))
+    say(f"{len(written)} schemas written")
+
+
+class DoctorProfile(StrEnum):
+    """What the machine is wanted for."""
+
+    LAB = "lab"
+    AUDIT = "audit"
+    APPLY = "apply"
+    REPORT = "report"
+
+
+def intent_of(workspace: Workspace) -> Intent:
+    """Load the intent of the workspace."""
+    from cloison.intent.load import load
+
+    return load(workspace)

@@ -1,0 +1,91 @@
+"""Where results, progress and errors go: results to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from rich.console import Console
+
+    from cloison.errors import CloisonError
+
+
+class Narrator(Protocol):
+    """Says what is being done."""
+
+    def __call__(self, step: str) -> None:
+        """Show the step under way."""
+
+
+def console(*, error: bool = False) -> Console:
+    """Return a Rich console that interprets nothing in the text it is given."""
+    from rich.console import Console
+
+    return Console(stderr=error, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def print_json(document: object) -> None:
+    """Write one JSON document to standard output, keys sorted."""
+    sys.stdout.write(json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def say(text: str = "", *, style: str | None = None) -> None:
+    """Write a line of result to standard output."""
+    console().print(text, style=style)
+
+
+def note(text: str, *, style: str | None = None) -> None:
+    """Write a line that is not a result to standard error."""
+    console(error=True).print(text, style=style)
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Narrator]:
+    """Show a spinner with the step under way where a person looks on; plain lines are written elsewhere."""
+    terminal = console(error=True)
+    quiet = not terminal.is_terminal or os.environ.get("CI") or os.environ.get("TERM") == "dumb"
+    if quiet:
+        yield lambda step: terminal.print(f"{title}: {step}")
+        return
+    from rich.markup import escape
+
+    with terminal.status(escape(title), spinner="line") as status:
+        yield lambda step: status.update(escape(f"{title}: {step}"))
+
+
+def print_error(error: CloisonError, *, as_json: bool) -> None:
+    """Show an error: one line a problem on standard error, or one JSON document on standard output."""
+    from cloison.errors import IntentError
+    from cloison.model import Untrusted
+
+    if as_json:
+        document: Mapping[str, object] = {"error": {"kind": type(error).__name__, "message": str(error)}}
+        if isinstance(error, IntentError):
+            problems = [
+                {
+                    "file": str(problem.file),
+                    "line": problem.line,
+                    "column": problem.column,
+                    "code": problem.code,
+                    "message": problem.message,
+                    "expected": problem.expected,
+                    "hint": problem.hint,
+                }
+                for problem in error.problems
+            ]
+            document = {"error": {"kind": "IntentError", "problems": problems}}
+        print_json(document)
+        return
+    if isinstance(error, IntentError):
+        for problem in error.problems:
+            sys.stderr.write(f"{problem}\n")
+        count = len(error.problems)
+        sys.stderr.write(f"{count} problem{'s' if count > 1 else ''}. `cloison rule CODE` explains a code.\n")
+        return
+    sys.stderr.write(f"cloison: {Untrusted(str(error)).shown(20_000)}\n")
