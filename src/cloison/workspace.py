@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from cloison.model import Name
 
 PROJECT_FILE = "pyproject.toml"
+INVENTORY = "inventory"
+BLUEPRINTS = f"{INVENTORY}/blueprints"
+SITES = f"{INVENTORY}/sites"
+SCHEMAS = f"{INVENTORY}/.schema"
 _PROJECT_SIZE_LIMIT = 1_000_000
 
 
@@ -39,7 +43,7 @@ class Workspace:
     @property
     def inventory(self) -> Path:
         """What is declared."""
-        return self.root / "inventory"
+        return self.root / INVENTORY
 
     @property
     def templates(self) -> Path:
@@ -117,8 +121,12 @@ def _settings(path: Path) -> dict[str, object] | None:
     """Return the table [tool.cloison] of a pyproject.toml; None when the file or the table is absent."""
     if not path.is_file():
         return None
+    content = read_start(path, _PROJECT_SIZE_LIMIT)
+    if len(content) > _PROJECT_SIZE_LIMIT:
+        msg = f"{path}: larger than {_PROJECT_SIZE_LIMIT} bytes"
+        raise WorkspaceError(msg)
     try:
-        tables = tomllib.loads(read_bounded(path, _PROJECT_SIZE_LIMIT).decode())
+        tables = tomllib.loads(content.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         msg = f"{path}: not TOML: {error}"
         raise WorkspaceError(msg) from error
@@ -143,10 +151,10 @@ def _workspace(root: Path, settings: dict[str, object]) -> Workspace:
     return Workspace(root, Network(str(declared)))
 
 
-def read_bounded(path: Path, limit: int) -> bytes:
-    """Return the bytes of a regular file of at most `limit` bytes, without following a link at its end.
+def read_start(path: Path, limit: int) -> bytes:
+    """Return the first `limit` + 1 bytes of a regular file, so that a longer one shows; no link at its end is followed.
 
-    Raises WorkspaceError when it is missing, a link, not a regular file, unreadable or larger.
+    Raises WorkspaceError when it is missing, a link, not a regular file or unreadable.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -158,15 +166,7 @@ def read_bounded(path: Path, limit: int) -> bytes:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             msg = f"{path}: not a regular file"
             raise WorkspaceError(msg)
-        try:
-            content = file.read(limit + 1)
-        except OSError as error:
-            msg = f"{path}: {error.strerror}"
-            raise WorkspaceError(msg) from error
-    if len(content) > limit:
-        msg = f"{path}: larger than {limit} bytes"
-        raise WorkspaceError(msg)
-    return content
+        return file.read(limit + 1)
 
 
 def files_below(folder: Path) -> Iterator[Path]:

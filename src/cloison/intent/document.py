@@ -16,8 +16,12 @@ import yaml
 from yaml import events
 from yaml.resolver import Resolver
 
+from cloison.intent.hint import cut
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from yaml._yaml import Mark as CMark
 
 Data: TypeAlias = "str | int | float | bool | list[Data] | dict[str, Data] | None"
 Path: TypeAlias = tuple[str | int, ...]
@@ -198,17 +202,17 @@ class _Reader:
             self._refuse(path, place, "CL010", f"nested more than {DEPTH_LIMIT} deep")
             raise _StopReading
         if isinstance(event, events.AliasEvent):
-            self._refuse(path, place, "CL011", f"an alias (*{event.anchor})", hint="write the value out")
+            self._refuse(path, place, "CL011", f"an alias (*{cut(event.anchor or '')})", hint="write the value out")
             return None
-        if getattr(event, "anchor", None) is not None:
-            self._refuse(path, place, "CL011", f"an anchor (&{event.anchor})", hint="write the value out")
-        if getattr(event, "tag", None) is not None:
+        if isinstance(event, events.NodeEvent) and event.anchor is not None:
+            self._refuse(path, place, "CL011", f"an anchor (&{cut(event.anchor)})", hint="write the value out")
+        if isinstance(event, events.ScalarEvent | events.CollectionStartEvent) and event.tag is not None:
             self._refuse(path, place, "CL012", "a tag", hint="remove the word that starts with `!`")
         if isinstance(event, events.SequenceStartEvent):
             return self._sequence(path, depth)
         if isinstance(event, events.MappingStartEvent):
             return self._mapping(path, depth)
-        return self._scalar(event, path, place)
+        return self._scalar(event, path, place) if isinstance(event, events.ScalarEvent) else None
 
     def _sequence(self, path: Path, depth: int) -> Data:
         items: list[Data] = []
@@ -232,7 +236,7 @@ class _Reader:
             place = _place(event.start_mark)
             if key in mapping:
                 hint = f"the first is on line {first[key]}; remove one"
-                self.mistakes.append(Mistake(place, "CL013", f"the key `{_shown(key)}` is given twice", hint=hint))
+                self.mistakes.append(Mistake(place, "CL013", f"the key `{cut(key)}` is given twice", hint=hint))
                 self._node(next(self.stream), (*path, "<refused>"), depth + 1)
                 continue
             first[key] = place.line
@@ -246,7 +250,7 @@ class _Reader:
         before = len(self.mistakes)
         value = self._node(event, (*path, "<key>"), depth + 1)
         if isinstance(value, str) and len(self.mistakes) == before:
-            if value != "<<" or event.style:
+            if value != "<<" or getattr(event, "style", None):
                 return value
             self.mistakes.append(Mistake(place, "CL011", "a merge key (<<)", hint="write the keys out"))
         elif len(self.mistakes) == before:
@@ -275,25 +279,20 @@ class _Reader:
         if text in _NOTHING:
             self._refuse(path, place, "CL017", "no value", hint="give the key a value or remove it")
         elif _NOT_FINITE.fullmatch(text):
-            self._refuse(path, place, "CL018", f"`{_shown(text)}` is not a finite number")
+            self._refuse(path, place, "CL018", f"`{cut(text)}` is not a finite number")
         elif _INTEGER.fullmatch(text) or _DECIMAL.fullmatch(text):
             self._refuse(path, place, "CL018", "a number that is too large")
         elif _TWISTED.fullmatch(text) or self._resolved(text) != _STRING_TAG:
-            hint = f'quote it if a text is meant: "{_shown(text)}"'
-            self._refuse(path, place, "CL019", f"`{_shown(text)}` is read differently by YAML 1.1 and 1.2", hint=hint)
+            hint = f'quote it if a text is meant: "{cut(text)}"'
+            self._refuse(path, place, "CL019", f"`{cut(text)}` is read differently by YAML 1.1 and 1.2", hint=hint)
         else:
             return text
         return None
 
     def _resolved(self, text: str) -> str:
         # A merge key has a meaning as a key alone, and is refused there.
-        return _STRING_TAG if text == "<<" else str(self.resolver.resolve(yaml.ScalarNode, text, (True, False)))
+        return _STRING_TAG if text == "<<" else str(self.resolver.resolve(yaml.ScalarNode, text, (True, False)))  # type: ignore[no-untyped-call]
 
 
-def _place(mark: yaml.Mark | None) -> Place:
+def _place(mark: yaml.Mark | CMark | None) -> Place:
     return START if mark is None else Place(mark.line + 1, mark.column + 1)
-
-
-def _shown(text: str, limit: int = 60) -> str:
-    line = text.replace("\n", " ")
-    return line if len(line) <= limit else line[: limit - 1] + "…"

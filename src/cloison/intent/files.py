@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cloison.errors import Problem
+from cloison.workspace import BLUEPRINTS, INVENTORY, SITES
 
 if TYPE_CHECKING:
     from cloison.intent.document import Places
@@ -22,22 +23,21 @@ if TYPE_CHECKING:
     )
     from cloison.model import Name
 
-INVENTORY = Path("inventory")
-NETWORK = INVENTORY / "network.yaml"
-POLICY = INVENTORY / "policy.yaml"
-INVARIANTS = INVENTORY / "invariants.yaml"
-GROUPS = INVENTORY / "groups.yaml"
-DEFAULTS = INVENTORY / "defaults.yaml"
+NETWORK = Path(INVENTORY, "network.yaml")
+POLICY = Path(INVENTORY, "policy.yaml")
+INVARIANTS = Path(INVENTORY, "invariants.yaml")
+GROUPS = Path(INVENTORY, "groups.yaml")
+DEFAULTS = Path(INVENTORY, "defaults.yaml")
 
 
 def blueprint_file(name: str) -> Path:
     """Return the file of a blueprint, relative to the workspace."""
-    return INVENTORY / "blueprints" / f"{name}.yaml"
+    return Path(BLUEPRINTS, f"{name}.yaml")
 
 
 def site_file(name: str) -> Path:
     """Return the file of a site, relative to the workspace."""
-    return INVENTORY / "sites" / f"{name}.yaml"
+    return Path(SITES, f"{name}.yaml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,25 @@ class InventoryFiles:
     defaults: DefaultsFile
     places: Mapping[Path, Places]
     """By file, relative to the workspace."""
+    unsound: frozenset[Path] = frozenset()
+    """Files of blueprints and sites that are wrong by themselves: what refers to them is not judged."""
+
+    def is_blueprint(self, name: str) -> bool:
+        """Return whether there is a file for a blueprint of this name, sound or not."""
+        return name in self.blueprints or blueprint_file(name) in self.unsound
+
+    def is_site(self, name: str) -> bool:
+        """Return whether there is a file for a site of this name, sound or not."""
+        return name in self.sites or site_file(name) in self.unsound
+
+    def blueprint_of(self, site: SiteFile) -> BlueprintFile | None:
+        """Return the blueprint of a site; None when it is missing or unsound."""
+        return self.blueprints.get(site.blueprint)
+
+    def place(self, file: Path, path: tuple[str | int, ...]) -> str:
+        """Return `file:line:column` of the value that stands at `path` in `file`."""
+        line, column = self.places[file].of(path)
+        return f"{file}:{line}:{column}"
 
     def problem(
         self,

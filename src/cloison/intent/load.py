@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
 
 from cloison.errors import IntentError, Problem, WorkspaceError
-from cloison.intent.check import check
+from cloison.intent.check import check, check_flows
 from cloison.intent.derive import derive
 from cloison.intent.document import SIZE_LIMIT, Document, read_document
 from cloison.intent.files import (
     DEFAULTS,
     GROUPS,
     INVARIANTS,
-    INVENTORY,
     NETWORK,
     POLICY,
     InventoryFiles,
-    blueprint_file,
-    site_file,
 )
 from cloison.intent.models import (
     BlueprintFile,
@@ -33,11 +31,9 @@ from cloison.intent.models import (
 )
 from cloison.intent.structure import structure_mistakes
 from cloison.model import Model, Name
-from cloison.workspace import Network, Workspace, files_below, find_workspace, read_bounded
+from cloison.workspace import BLUEPRINTS, SCHEMAS, SITES, Network, Workspace, files_below, find_workspace, read_start
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from cloison.intent.network import Intent
 
 MODELS: dict[Path, type[Model]] = {
@@ -48,10 +44,9 @@ MODELS: dict[Path, type[Model]] = {
     DEFAULTS: DefaultsFile,
 }
 FOLDER_MODELS: dict[Path, type[Model]] = {
-    blueprint_file("any").parent: BlueprintFile,
-    site_file("any").parent: SiteFile,
+    Path(BLUEPRINTS): BlueprintFile,
+    Path(SITES): SiteFile,
 }
-SCHEMA_FOLDER = INVENTORY / ".schema"
 ModelT = TypeVar("ModelT", bound=Model)
 
 
@@ -61,12 +56,8 @@ def load(workspace: Workspace | Path, network: Network | None = None) -> Intent:
     `network` says for which network it is checked (default: the workspace's own): the live one needs every host key.
     Raises IntentError with every problem found, WorkspaceError when there is no inventory.
     """
-    place = workspace if isinstance(workspace, Workspace) else find_workspace(workspace)
-    files = read(place)
-    problems = check(files, network if network is not None else place.network)
-    if problems:
-        raise IntentError(problems)
-    return derive(
+    files = read(workspace, network)
+    intent = derive(
         network=files.network,
         policy=files.policy,
         invariants=files.invariants,
@@ -75,26 +66,41 @@ def load(workspace: Workspace | Path, network: Network | None = None) -> Intent:
         groups=files.groups,
         defaults=files.defaults,
     )
+    problems = list(check_flows(files, intent))
+    if problems:
+        raise IntentError(problems)
+    return intent
 
 
-def read(workspace: Workspace) -> InventoryFiles:
-    """Return the files of the inventory, each sound by itself; their relations are for `check`.
+def read(workspace: Workspace | Path, network: Network | None = None) -> InventoryFiles:
+    """Return the checked files of the inventory; as `load`, without what follows from them.
 
-    Raises IntentError with every problem of every file, WorkspaceError when there is no inventory.
+    While a blueprint or a site is wrong by itself the others are judged all the same; while another file is, no
+    relation between files is judged.
     """
-    reading = _Reading(workspace)
+    place = workspace if isinstance(workspace, Workspace) else find_workspace(workspace)
+    reading = _Reading(place)
     models = reading.models()
-    if reading.problems:
-        raise IntentError(reading.problems)
+    files = _inventory(models, reading) if all(file in models for file in MODELS) else None
+    problems = reading.problems
+    if files is not None:
+        problems = [*problems, *check(files, network if network is not None else place.network)]
+    if problems or files is None:
+        raise IntentError(problems)
+    return files
+
+
+def _inventory(models: dict[Path, Model], reading: _Reading) -> InventoryFiles:
     return InventoryFiles(
         network=_expect(models[NETWORK], NetworkFile),
         policy=_expect(models[POLICY], PolicyFile),
         invariants=_expect(models[INVARIANTS], InvariantsFile),
-        blueprints=_folder(models, blueprint_file("any").parent, BlueprintFile),
-        sites=_folder(models, site_file("any").parent, SiteFile),
+        blueprints=_folder(models, Path(BLUEPRINTS), BlueprintFile),
+        sites=_folder(models, Path(SITES), SiteFile),
         groups=_expect(models[GROUPS], GroupsFile),
         defaults=_expect(models[DEFAULTS], DefaultsFile),
         places={file: document.places for file, document in reading.documents.items()},
+        unsound=frozenset(reading.unsound),
     )
 
 
@@ -109,19 +115,22 @@ def _folder(models: dict[Path, Model], folder: Path, kind: type[ModelT]) -> dict
 
 
 class _Reading:
-    """Reads the files of one workspace; `problems` and `documents` grow as it does."""
+    """Reads the files of one workspace; `problems`, `documents` and `unsound` grow as it does."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self.problems: list[Problem] = []
         self.documents: dict[Path, Document] = {}
+        self.unsound: set[Path] = set()
 
     def models(self) -> dict[Path, Model]:
         """Return the model of every sound file, by path relative to the workspace."""
         models: dict[Path, Model] = {}
         for file, kind in self._kinds().items():
             model = self._model(file, kind)
-            if model is not None:
+            if model is None:
+                self.unsound.add(file)
+            else:
                 models[file] = model
         return models
 
@@ -133,7 +142,7 @@ class _Reading:
         found = [self.workspace.shown(path) for path in files_below(self.workspace.inventory)]
         kinds: dict[Path, type[Model]] = {}
         for file in found:
-            if file.is_relative_to(SCHEMA_FOLDER):
+            if file.is_relative_to(SCHEMAS):
                 continue
             kind = MODELS.get(file) or (FOLDER_MODELS.get(file.parent) if file.suffix == ".yaml" else None)
             if kind is None:
@@ -142,6 +151,7 @@ class _Reading:
             elif not _is_name(file.stem):
                 message = f"the file name `{file.name}` is not a name followed by .yaml"
                 self.problems.append(Problem(file, 1, 1, "CL004", message, Name.called))
+                self.unsound.add(file)
             else:
                 kinds[file] = kind
         self.problems.extend(
@@ -156,7 +166,7 @@ class _Reading:
 
     def _model(self, file: Path, kind: type[Model]) -> Model | None:
         try:
-            content = read_bounded(self.workspace.root / file, SIZE_LIMIT + 1)
+            content = read_start(self.workspace.root / file, SIZE_LIMIT)
         except WorkspaceError as error:
             reason = str(error).removeprefix(f"{self.workspace.root / file}: ")
             self.problems.append(Problem(file, 1, 1, "CL003", f"the file cannot be read: {reason}"))

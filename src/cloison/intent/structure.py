@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Union, get_args, get_origin
 
 from cloison.intent.document import Mistake
+from cloison.intent.hint import cut, did_you_mean, one_of
 from cloison.model import Model
 
 if TYPE_CHECKING:
@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
-    from cloison.intent.document import Document, Path
+    from cloison.intent.document import Document, Path, Place
 
-_SHOWN_CHARACTERS = 60
 _KINDS = {
     "string_type": "a text",
     "int_type": "a whole number",
@@ -52,23 +51,29 @@ def structure_mistakes(error: ValidationError, model: type[Model], document: Doc
 
 
 def _mistake(detail: ErrorDetails, path: Path, model: type[Model], document: Document) -> Mistake:
-    kind, context, found = detail["type"], detail.get("ctx", {}), detail["input"]
-    last = f"`{path[-1]}`" if path else "the file"
-    if path and path[-1] == "[key]":
-        return _key_mistake(detail, path[:-1], document)
+    kind, found = detail["type"], detail["input"]
     place = document.places.of(path)
+    if path and path[-1] == "[key]":
+        path, found = path[:-1], str(path[-2])
+        place = document.places.of_key(path)
+    last = f"`{path[-1]}`" if path else "the file"
     if kind == "missing":
-        holder = document.places.of(path[:-1])
-        if isinstance(path[-1], int):
-            return Mistake(holder, "CL106", f"item {path[-1] + 1} of the list is missing")
-        return Mistake(holder, "CL101", f"the key {last} is missing", hint=f"add it to {_called(path[:-1])}")
+        return _missing(path, document.places.of(path[:-1]))
     if kind == "extra_forbidden":
-        return _unknown_key(str(path[-1]), path, model, document)
+        return _unknown_key(str(path[-1]), document.places.of_key(path), _keys_at(model, path[:-1]))
     if kind in _KINDS:
         hint = "quote it" if kind == "string_type" and isinstance(found, int | float) else ""
         return Mistake(place, "CL103", f"{last} is {_kind_of(found)}", _KINDS[kind], hint)
+    return _wrong_value(detail, last, found, place)
+
+
+def _wrong_value(detail: ErrorDetails, last: str, found: object, place: Place) -> Mistake:
+    """Say what is wrong with a value of the right kind."""
+    kind, context = detail["type"], detail.get("ctx", {})
     if kind == "enum":
-        return _not_one_of(found, str(context["expected"]), document.places.of(path))
+        known = [word for word in str(context["expected"]).split("'") if word not in {"", ", ", " or "}]
+        hint = did_you_mean(str(found), known)
+        return Mistake(place, "CL104", f"{_shown(found)} is not known here", one_of(known), hint)
     if kind in _BOUNDS:
         bound, words = _BOUNDS[kind]
         return Mistake(place, "CL105", f"{last} is {_shown(found)}", f"{words} {context[bound]}")
@@ -76,42 +81,24 @@ def _mistake(detail: ErrorDetails, path: Path, model: type[Model], document: Doc
         bound, words, what = _SIZES[kind]
         size = len(found) if isinstance(found, str | list | dict) else 0
         return Mistake(place, "CL106", f"{last} has {size} {what}", f"{words} {context[bound]}")
-    if kind == "date_parsing":
+    if kind.startswith("date"):
         return Mistake(place, "CL109", f"{_shown(found)} is not a date", "YYYY-MM-DD")
-    return _wrong_value(detail, place_of=path, document=document)
-
-
-def _wrong_value(detail: ErrorDetails, place_of: Path, document: Document) -> Mistake:
-    """Say what a value type expected: its own words are the message of the ValueError it raised."""
-    place, found = document.places.of(place_of), _shown(detail["input"])
-    reason = str(detail.get("ctx", {}).get("error", detail["msg"]))
+    reason = str(context.get("error", detail["msg"]))
     if reason.startswith("not "):
-        return Mistake(place, "CL107", f"{found} is {reason.split(' (', 1)[0]}", reason.removeprefix("not "))
-    return Mistake(place, "CL108", f"{found} is not an address or a prefix: {reason}", "IPv4, such as 192.0.2.1")
+        # The words of a value type: what it is called, and its charset in parentheses.
+        return Mistake(place, "CL107", f"{_shown(found)} is {reason.split(' (', 1)[0]}", reason.removeprefix("not "))
+    return Mistake(place, "CL108", f"{_shown(found)} is no address or prefix: {reason}", "IPv4, such as 192.0.2.2/30")
 
 
-def _key_mistake(detail: ErrorDetails, path: Path, document: Document) -> Mistake:
-    place = document.places.of_key(path)
-    if detail["type"] == "enum":
-        return _not_one_of(path[-1], str(detail.get("ctx", {})["expected"]), place)
-    reason = str(detail.get("ctx", {}).get("error", detail["msg"]))
-    return Mistake(place, "CL107", f"the key `{path[-1]}` is {reason.split(' (', 1)[0]}", reason.removeprefix("not "))
+def _missing(path: Path, holder: Place) -> Mistake:
+    if isinstance(path[-1], int):
+        return Mistake(holder, "CL106", f"`{path[-2]}` has {path[-1]} items", f"at least {path[-1] + 1}")
+    within = ".".join(str(part) for part in path[:-1])
+    return Mistake(holder, "CL101", f"the key `{path[-1]}` is missing" + (f" in `{within}`" if within else ""))
 
 
-def _not_one_of(found: object, expected: str, place: tuple[int, int]) -> Mistake:
-    known = [word for word in expected.split("'") if word.strip(" ,") not in {"", "or"}]
-    nearest = difflib.get_close_matches(str(found), known, 1)
-    hint = f"did you mean `{nearest[0]}`?" if nearest else ""
-    listed = "one of " + ", ".join(known) if len(known) > 1 else known[0]
-    return Mistake(place, "CL104", f"{_shown(found)} is not known here", listed, hint)  # type: ignore[arg-type]
-
-
-def _unknown_key(key: str, path: Path, model: type[Model], document: Document) -> Mistake:
-    known = _keys_at(model, path[:-1])
-    nearest = difflib.get_close_matches(key, known, 1)
-    hint = f"did you mean `{nearest[0]}`?" if nearest else ""
-    expected = "one of " + ", ".join(known)
-    return Mistake(document.places.of_key(path), "CL102", f"unknown key `{_cut(key)}`", expected, hint)
+def _unknown_key(key: str, place: Place, known: list[str]) -> Mistake:
+    return Mistake(place, "CL102", f"unknown key `{cut(key)}`", one_of(known), did_you_mean(key, known))
 
 
 def _keys_at(model: object, path: Path) -> list[str]:
@@ -139,10 +126,6 @@ def _plain(annotation: object) -> object:
     return annotation
 
 
-def _called(path: Path) -> str:
-    return "`" + ".".join(str(part) for part in path) + "`" if path else "the file"
-
-
 def _kind_of(found: object) -> str:
     if isinstance(found, bool):
         return "true or false"
@@ -151,9 +134,4 @@ def _kind_of(found: object) -> str:
 
 
 def _shown(found: object) -> str:
-    return f"`{_cut(str(found))}`" if isinstance(found, str | int | float) else _kind_of(found)
-
-
-def _cut(text: str) -> str:
-    line = text.replace("\n", " ")
-    return line if len(line) <= _SHOWN_CHARACTERS else line[: _SHOWN_CHARACTERS - 1] + "…"
+    return f"`{cut(str(found))}`" if isinstance(found, str | int | float) else _kind_of(found)
