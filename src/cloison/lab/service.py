@@ -6,11 +6,8 @@ The values here are the whole contract between `services.py`, which decides them
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from ipaddress import IPv4Address
-    from pathlib import PurePosixPath
+from ipaddress import IPv4Address  # noqa: TC003  pydantic reads it at run time, to carry these values to the daemon
+from pathlib import PurePosixPath  # noqa: TC003  the same
 
 
 @dataclass(frozen=True, slots=True)

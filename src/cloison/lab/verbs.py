@@ -1,0 +1,132 @@
+"""What `cloison lab` does: up, down, status, shell, tap. The command line parses and prints; it is done here."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cloison.errors import LabError, TransportError
+from cloison.lab.client import LabClient
+from cloison.lab.folder import LabFolder
+from cloison.model import Name, Untrusted
+from cloison.transport.channel import Channel
+from cloison.transport.detached import start_detached
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cloison.lab.order import LabOrder
+
+UP_SECONDS = 90.0
+"""The most that `up` waits between two words of the daemon."""
+DOWN_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class UpReport:
+    """How `up` ended."""
+
+    was_up: bool
+    """True when the twin was up already, and nothing was done."""
+    seconds: float
+
+
+def up(root: Path, name: str, order: Callable[[], LabOrder], progress: Callable[[str], None]) -> UpReport:
+    """Start the twin of that name and return once every node is booted and every service of it is ready.
+
+    `order` is called only when there is something to start. The daemon outlives the caller from then on; when the
+    caller ends before, the daemon ends too, with all it has made. Raises LabError with what did not come up.
+    """
+    started = time.monotonic()
+    _require_root()
+    folder = LabFolder(root, Name(name))
+    folder.make()
+    lock = folder.lock()
+    if lock is None:
+        if not LabClient(root, name).is_up():
+            msg = f"lab {name} is being started or ended by somebody else; try again, or `cloison lab down`"
+            raise LabError(msg)
+        return UpReport(was_up=True, seconds=time.monotonic() - started)
+    try:
+        channel, theirs = Channel.pair(f"lab {name}")
+        with channel:
+            try:
+                _start_daemon(folder, theirs, lock)
+            finally:
+                theirs.close()
+            _follow(folder, channel, order(), progress)
+    finally:
+        os.close(lock)
+    return UpReport(was_up=False, seconds=time.monotonic() - started)
+
+
+def _require_root() -> None:
+    if sys.platform != "linux" or os.geteuid() != 0:
+        msg = "the twin needs Linux and root (namespaces, mounts); without them, `check` and `render` still work"
+        raise LabError(msg)
+
+
+def _start_daemon(folder: LabFolder, orderer: socket.socket, lock: int) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        fds = [orderer.fileno(), ours.fileno(), theirs.fileno(), lock]
+        package = Path(__file__).resolve().parent.parent.parent
+        environment = {**os.environ, "PYTHONPATH": str(package), "PYTHONDONTWRITEBYTECODE": "1"}
+        command = [sys.executable, "-m", "cloison.lab.daemon", str(folder.path), str(folder.unpacked)]
+        start_detached(
+            f"lab {folder.name}",
+            [*command, *map(str, fds)],
+            log=folder.log,
+            pass_fds=fds,
+            environment=environment,
+        )
+
+
+def _follow(folder: LabFolder, channel: Channel, order: LabOrder, progress: Callable[[str], None]) -> None:
+    """Give the order, repeat what the daemon says until it is ready, and release it."""
+    try:
+        channel.send({"order": order.model_dump_json()})
+        while True:
+            message, _ = channel.receive(UP_SECONDS)
+            if "error" in message:
+                raise LabError(Untrusted(str(message["error"])).shown())
+            if "ready" in message:
+                channel.send({"release": True})
+                return
+            progress(Untrusted(str(message.get("progress", ""))).shown(200))
+    except TransportError as error:
+        said = Untrusted(folder.log.read_bytes()[-2000:]).shown().strip()
+        msg = f"lab {folder.name}: the daemon ended before it was ready; {folder.log} ends:\n{said or '(empty)'}"
+        raise LabError(msg) from error
+
+
+def down(root: Path, name: str) -> bool:
+    """End the twin and return once nothing is left of it; False when it was not up.
+
+    A daemon that does not answer is killed, and everything in the twin with it. LabError when it will not end.
+    """
+    folder = LabFolder(root, Name(name))
+    if not folder.is_locked():
+        return False
+    with contextlib.suppress(TransportError), Channel.connect(f"lab {name}", folder.control) as channel:
+        pid = channel.peer_pid
+        try:
+            channel.send({"verb": "down"}, timeout=2)
+            channel.receive(2)
+        except TransportError:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, 9)
+    deadline = time.monotonic() + DOWN_SECONDS
+    while folder.is_locked():
+        if time.monotonic() > deadline:
+            msg = f"lab {name} has not ended after {DOWN_SECONDS:g} s; see {folder.log}"
+            raise LabError(msg)
+        time.sleep(0.01)
+    folder.control.unlink(missing_ok=True)
+    return True
