@@ -16,9 +16,11 @@ from cloison.intent.models import Kind
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import date
+    from ipaddress import IPv4Address
 
     from cloison.errors import Problem
     from cloison.intent.files import InventoryFiles
+    from cloison.intent.invariants import ForbiddenPath
     from cloison.intent.network import Intent
     from cloison.workspace import Network
 
@@ -46,20 +48,20 @@ def check_flows(files: InventoryFiles, intent: Intent) -> Iterator[Problem]:
     The declarations were judged before; this judges what was made of them, host by host, so that a mistake in the
     derivation cannot open what an invariant closes.
     """
-    forbidden = {(path.source, path.destination): path for path in forbidden_paths(intent)}
+    forbidden: dict[tuple[IPv4Address, IPv4Address], list[ForbiddenPath]] = {}
+    for path in forbidden_paths(intent):
+        forbidden.setdefault((path.source, path.destination), []).append(path)
     rules = {flow.id: number for number, flow in enumerate(files.policy.flows)}
     invariants = {declared.id: number for number, declared in enumerate(files.invariants.no_path)}
     for flow in intent.flows:
-        path = forbidden.get((flow.source.address, flow.destination.address))
-        if path is not None and flow.purpose not in path.except_purposes:
-            by = files.place(INVARIANTS, ("no_path", invariants[path.invariant]))
-            yield files.problem(
-                POLICY,
-                ("flows", rules[flow.rule]),
-                "CL503",
-                f"flow `{flow.rule}` lets {flow.source.name} reach {flow.destination.name}, "
-                f"which invariant `{path.invariant}` forbids ({by})",
-            )
+        for path in forbidden.get((flow.source.address, flow.destination.address), ()):
+            if flow.purpose not in path.except_purposes:
+                place = files.place(INVARIANTS, ("no_path", invariants[path.invariant]))
+                message = (
+                    f"flow `{flow.rule}` lets {flow.source.name} reach {flow.destination.name}, "
+                    f"which invariant `{path.invariant}` forbids ({place})"
+                )
+                yield files.problem(POLICY, ("flows", rules[flow.rule]), "CL503", message)
 
 
 def expired_waivers(files: InventoryFiles, today: date) -> Iterator[Problem]:
