@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from enum import StrEnum
 
-from cloison.intent.models import Platform  # noqa: TC001  pydantic reads it at run time
+from cloison.intent.models import Platform
 from cloison.model import EquipmentName, Model
 
 
