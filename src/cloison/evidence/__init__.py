@@ -1,0 +1,1 @@
+"""What an audit leaves: outcomes, the run folder, the document and its readable forms."""

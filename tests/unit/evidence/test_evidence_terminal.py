@@ -1,0 +1,58 @@
+import io
+from collections.abc import Callable
+
+from rich.console import Console, RenderableType
+
+from cloison.evidence.document import AuditDocument
+from cloison.evidence.terminal import findings, tally_table, truth_table, verdict_line
+from cloison.flow import Outcome, Verdict
+
+Make = Callable[..., AuditDocument]
+HOSTILE = "\x1b]0;owned\x07[link=http://x]\u202egpj.exe[/nope]\x9b2J<script>"
+
+
+def printed(renderable: RenderableType) -> str:
+    file = io.StringIO()
+    Console(file=file, width=120, force_terminal=False, color_system=None).print(renderable)
+    return file.getvalue()
+
+
+def test_the_verdict_line_counts_each_outcome(document: AuditDocument) -> None:
+    assert printed(verdict_line(document)) == (
+        "DOES NOT CONFORM  9 of 10 checks run  ✓ 5 PASS  ○ 1 NOT_RUN  ? 1 UNKNOWN  ! 1 ERROR  ✗ 2 FAIL"
+        "  (1 FAIL waived)\n"
+    )
+
+
+def test_a_run_that_did_not_end_says_so(make: Make) -> None:
+    found = make((Verdict(check="a/b/c", outcome=Outcome.PASS, title="t"),), ended=False)
+    assert "COULD NOT BE DETERMINED" in printed(verdict_line(found))
+    assert "did not come to its end" in printed(verdict_line(found))
+
+
+def test_the_tally_by_family_adds_up(document: AuditDocument) -> None:
+    lines = printed(tally_table(document)).splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["fibre", "hosts", "packets", "reach", "tunnel", "video", "all"]
+    assert lines[-1].split() == ["all", "5", "1", "1", "1", "2"]
+
+
+def test_findings_come_worst_first_and_the_waived_one_says_so(document: AuditDocument) -> None:
+    heads = [line for line in printed(findings(document)).splitlines() if not line.startswith("  ")]
+    assert [head.split()[1] for head in heads] == ["FAIL", "FAIL", "ERROR", "UNKNOWN", "NOT_RUN"]
+    assert heads[1] == "✗ FAIL    tunnel/up/video (waived)"
+
+
+def test_the_truth_table_marks_every_pair(document: AuditDocument) -> None:
+    lines = [line.split() for line in printed(truth_table(document.truth)).splitlines()]
+    assert lines[0] == ["from", "\\", "to", "1", "2", "3"]
+    assert lines[1] == ["1", "town/camera", "?", "·"]
+    assert lines[2] == ["2", "town/gateway", "?", "·"]
+    assert lines[3] == ["3", "cell/station", "✗", "✓"]
+    assert lines[-1] == ["✗", "cell/station", "→", "town/camera:", "something", "unauthorised", "arrives"]
+
+
+def test_hostile_text_stays_text(make: Make) -> None:
+    found = make((Verdict(check=f"{HOSTILE}/b/c", outcome=Outcome.FAIL, title=HOSTILE, detail=HOSTILE),))
+    for shown in (printed(findings(found)), printed(tally_table(found))):
+        assert not any(char in shown for char in "\x1b\x07\x9b\u202e")
+        assert "[link=" in shown
