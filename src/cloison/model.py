@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from enum import StrEnum
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -115,6 +116,13 @@ class SerialNumber(Token):
     __slots__ = ()
     pattern = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
     called = "a serial number (letters, digits, dot, underscore and hyphen)"
+
+
+class Platform(StrEnum):
+    """How a device is configured."""
+
+    DEBIAN_LIBIPSEC = "debian-libipsec"
+    OPENVSWITCH = "openvswitch"
 
 
 class Secret:

@@ -12,7 +12,8 @@ from cloison.desired.link import LinkState
 from cloison.desired.switch import SwitchState, switch_state
 from cloison.desired.tunnel import TunnelState
 from cloison.errors import InputError
-from cloison.intent.models import Kind, Platform
+from cloison.intent.models import Kind
+from cloison.model import Platform
 
 if TYPE_CHECKING:
     from cloison.intent.network import Intent

@@ -10,9 +10,9 @@ from cloison.desired.permit import OUTSIDE_INTERFACE, TUNNEL_INTERFACE, Permit, 
 from cloison.desired.switch import BRIDGE, FIRST_INTERNAL_PORT
 from cloison.desired.tunnel import TunnelState, tunnel_states
 from cloison.errors import InputError
-from cloison.intent.models import Kind, Platform
+from cloison.intent.models import Kind
 from cloison.intent.network import PortMode
-from cloison.model import EquipmentName, InterfaceName, Model
+from cloison.model import EquipmentName, InterfaceName, Model, Platform
 
 if TYPE_CHECKING:
     from cloison.intent.network import Equipment, Intent, Site

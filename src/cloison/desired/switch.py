@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from cloison.desired.link import LinkState, LocalPort, links, local_port
 from cloison.errors import InputError
-from cloison.intent.models import Kind, Platform
+from cloison.intent.models import Kind
 from cloison.intent.network import PortMode, PortReference
-from cloison.model import EquipmentName, InterfaceName, MacAddress, Model, Name
+from cloison.model import EquipmentName, InterfaceName, MacAddress, Model, Name, Platform
 
 if TYPE_CHECKING:
     from cloison.intent.network import Equipment, Intent, Port, Segment, Site
@@ -28,7 +28,7 @@ class Binding(Model):
     address: IPv4Address
     gateway: IPv4Address
     prefix: IPv4Network
-    """The segment: inside it, the gateway is the only one to be reached (ANSSI-PA-72 R16)."""
+    """The segment, the same for every binding of a port: inside it, the gateway alone is reached (ANSSI-PA-72 R16)."""
 
 
 class SwitchPort(Model):

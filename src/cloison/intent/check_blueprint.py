@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from cloison.intent.check_cables import check_cables
 from cloison.intent.files import NETWORK, blueprint_file
 from cloison.intent.hint import did_you_mean
-from cloison.intent.models import Kind, Platform
+from cloison.intent.models import Kind
+from cloison.model import Platform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,16 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from cloison.flow import PortNumber, Protocol, Purpose
-from cloison.model import EquipmentName, HostKeyFingerprint, InterfaceName, MacAddress, Model, Name, SerialNumber
+from cloison.model import (
+    EquipmentName,
+    HostKeyFingerprint,
+    InterfaceName,
+    MacAddress,
+    Model,
+    Name,
+    Platform,
+    SerialNumber,
+)
 
 VlanNumber = Annotated[int, Field(ge=1, le=4094)]
 """A VLAN identifier (IEEE 802.1Q: 0 is a priority tag, 4095 is reserved)."""
@@ -49,13 +58,6 @@ class Scope(StrEnum):
 
     SAME_SITE = "same-site"
     BETWEEN_SITES = "between-sites"
-
-
-class Platform(StrEnum):
-    """How a device is configured."""
-
-    DEBIAN_LIBIPSEC = "debian-libipsec"
-    OPENVSWITCH = "openvswitch"
 
 
 def _metres(text: object) -> object:

@@ -14,7 +14,6 @@ from cloison.intent.models import (
     Kind,
     LocalManagement,
     Medium,
-    Platform,
     Role,
     VlanNumber,
     Waiver,
@@ -27,6 +26,7 @@ from cloison.model import (
     MacAddress,
     Model,
     Name,
+    Platform,
     SerialNumber,
 )
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 from enum import StrEnum
 
-from cloison.intent.models import Platform
-from cloison.model import EquipmentName, Model
+from cloison.model import EquipmentName, Model, Platform
 
 
 class SectionName(StrEnum):
