@@ -20,7 +20,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "intent": frozenset(),
     "desired": frozenset({"intent"}),
     "render": frozenset({"desired"}),
-    "device": frozenset({"render", "transport"}),
+    "device": frozenset({"render", "transport", "optics"}),  # the image of an SFP is decoded where it is read
     "change": frozenset({"intent", "desired", "render", "device"}),
     "optics": frozenset(),
     "pki": frozenset(),
