@@ -15,13 +15,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from cloison.errors import InputError, RefusedError
-from cloison.model import EquipmentName
+from cloison.model import HostName
 from cloison.pki.authority import (
     Authority,
     Purpose,
     Subject,
     Validity,
-    dns_name,
     issue,
     make_revocation_list,
     make_root,
@@ -33,7 +32,7 @@ from cloison.pki.request import issue_from_request, make_request
 START = datetime(2026, 1, 1, tzinfo=UTC)
 LONG = Validity(START, START + timedelta(days=3650))
 SHORT = Validity(START, START + timedelta(days=365))
-GATEWAY = Subject("live-gateway.roussy-le-village", (IPv4Address("10.56.1.34"),))
+GATEWAY = Subject(HostName("live-gateway.roussy-le-village"), (IPv4Address("10.56.1.34"),))
 
 
 @dataclass(frozen=True)
@@ -56,10 +55,6 @@ def made() -> Authorities:
     )
 
 
-def test_the_dns_name_puts_the_equipment_first() -> None:
-    assert dns_name(EquipmentName("roussy-le-village/firewall")) == "firewall.roussy-le-village"
-
-
 def test_a_tls_certificate_names_the_equipment_and_its_addresses(made: Authorities) -> None:
     leaf = issue(made.tls, GATEWAY, new_key().public_key(), SHORT, serial=10)
     names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -71,7 +66,7 @@ def test_a_tls_certificate_names_the_equipment_and_its_addresses(made: Authoriti
 
 
 def test_a_tunnel_certificate_is_for_ike_alone(made: Authorities) -> None:
-    leaf = issue(made.tunnel, Subject("firewall.crisis-cell"), new_key().public_key(), SHORT, serial=11)
+    leaf = issue(made.tunnel, Subject(HostName("firewall.crisis-cell")), new_key().public_key(), SHORT, serial=11)
     assert list(leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value) == [ExtendedKeyUsageOID.IPSEC_IKE]
 
 
@@ -120,7 +115,7 @@ def test_a_request_gets_a_certificate_for_its_own_key(made: Authorities) -> None
 
 
 def test_a_request_for_another_name_is_refused(made: Authorities) -> None:
-    request = make_request(Subject("nvr.roussy-le-village"), new_key())
+    request = make_request(Subject(HostName("nvr.roussy-le-village")), new_key())
     with pytest.raises(RefusedError, match=r"asks for nvr\.roussy-le-village; expected"):
         issue_from_request(made.tls, request, GATEWAY, SHORT, serial=15)
 

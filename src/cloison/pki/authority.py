@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    from cloison.model import EquipmentName
+    from cloison.model import HostName
 
 
 class Purpose(StrEnum):
@@ -57,9 +57,9 @@ class Validity:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Who a certificate names: the equipment's DNS name, and the addresses a client may dial it by."""
+    """Who a certificate names: the equipment's host name, and the addresses a client may dial it by."""
 
-    name: str
+    name: HostName
     addresses: tuple[IPv4Address, ...] = ()
 
 
@@ -71,11 +71,6 @@ class Authority:
     key: ec.EllipticCurvePrivateKey = field(repr=False)
     purpose: Purpose | None = None
     """None for the root, which signs sub-authorities alone."""
-
-
-def dns_name(equipment: EquipmentName) -> str:
-    """Return the name an equipment has in certificates: `<equipment>.<site>`, most specific first as in the DNS."""
-    return f"{equipment.equipment}.{equipment.site}"
 
 
 def make_root(
