@@ -15,6 +15,8 @@ from cloison.intent.network import PortMode
 from cloison.model import EquipmentName, InterfaceName, Model, Platform
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from cloison.intent.network import Equipment, Intent, Site
 
 
@@ -58,6 +60,8 @@ class FirewallState(Model):
     trunk: TrunkPort
     gateways: tuple[Gateway, ...]
     """One a segment, sorted by VLAN."""
+    management: Gateway
+    """The one of them whose address every conversation that the firewall itself opens comes from."""
     outside: Outside
     local: LocalPort
     tunnel_interface: InterfaceName
@@ -93,6 +97,14 @@ def _gateways(site: Site) -> tuple[Gateway, ...]:
     )
 
 
+def _management(device: Equipment, gateways: Iterable[Gateway]) -> Gateway:
+    for gateway in gateways:
+        if gateway.address.ip == device.address:
+            return gateway
+    msg = f"{device.name}: expected the address of one of its gateways as its own, got {device.address}"
+    raise InputError(msg)
+
+
 def firewall_state(intent: Intent, device: Equipment) -> FirewallState:
     """Return what a firewall shall be; InputError when `device` is none or a flow can not go through it."""
     site = intent.site_by_name[device.name.site]
@@ -101,13 +113,15 @@ def firewall_state(intent: Intent, device: Equipment) -> FirewallState:
         raise InputError(msg)
     tunnels = tunnel_states(intent, device)
     allowed = permits(intent, site)
+    gateways = _gateways(site)
     return FirewallState(
         device=device.name,
         platform=device.platform,
         bridge=BRIDGE,
         parking_vlan=intent.parking_vlan,
         trunk=_trunk(device),
-        gateways=_gateways(site),
+        gateways=gateways,
+        management=_management(device, gateways),
         outside=Outside(
             interface=OUTSIDE_INTERFACE,
             address=site.wan_address,

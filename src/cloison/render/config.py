@@ -16,7 +16,10 @@ class SectionName(StrEnum):
     FIBRE = "fibre"
     """Optical ports: `port NAME admin=up speed=1000 duplex=full mtu=1500 vlans=110,111` a line."""
     INTERFACES = "interfaces"
-    """Addresses, routes and kernel settings: an `ip -batch` line or `sysctl NAME=VALUE` a line."""
+    """Addresses, routes, routing rules and kernel settings: an `ip -batch` line or `sysctl NAME=VALUE` a line.
+
+    The objects are `address replace`, `link set`, `route replace` (with `table` or not) and `rule add priority`.
+    """
     EDGE = "edge"
     """Edge security: an ovs-ofctl flow file."""
     FILTER = "filter"
