@@ -121,17 +121,17 @@ def _check_tunnels(files: InventoryFiles) -> Iterator[Problem]:
     for number, tunnel in enumerate(tunnels):
         if tunnel.initiator is tunnel.responder:
             message = f"tunnel `{tunnel.name}` joins two sites of the role `{tunnel.initiator}`"
-            yield files.problem(NETWORK, ("tunnels", number, "responder"), "CL506", message, expected="another role")
+            yield files.problem(NETWORK, ("tunnels", number, "responder"), "CL505", message, expected="another role")
     for (_, first), (number, second) in combinations(enumerate(tunnels), 2):
         if {first.initiator, first.responder} != {second.initiator, second.responder}:
             continue
         between = f"between `{second.initiator}` and `{second.responder}`"
         if first.name == second.name:
             message = f"two tunnels {between} are called `{second.name}`"
-            yield files.problem(NETWORK, ("tunnels", number, "name"), "CL506", message, hint="give it another name")
+            yield files.problem(NETWORK, ("tunnels", number, "name"), "CL505", message, hint="give it another name")
         for purpose in sorted(set(first.purposes) & set(second.purposes)):
             message = f"`{purpose}` {between} is carried by `{first.name}` already"
-            yield files.problem(NETWORK, ("tunnels", number, "purposes"), "CL506", message, hint="remove it from one")
+            yield files.problem(NETWORK, ("tunnels", number, "purposes"), "CL505", message, hint="remove it from one")
 
 
 def _check_servers(files: InventoryFiles) -> Iterator[Problem]:
@@ -147,6 +147,4 @@ def _check_servers(files: InventoryFiles) -> Iterator[Problem]:
         known = [f"{name.site}/{short}" for short, declared in blueprint.equipment.items() if declared.kind is kind]
         if name not in known:
             message = f"`{name}` is no {kind} of site `{name.site}`"
-            yield files.problem(
-                NETWORK, (key,), "CL207", message, expected=one_of(known), hint=did_you_mean(name, known)
-            )
+            yield files.problem(NETWORK, (key,), "CL207", message, expected=one_of(known))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cloison.intent.check_cables import check_cables
 from cloison.intent.files import NETWORK, blueprint_file
-from cloison.intent.hint import did_you_mean
+from cloison.intent.hint import did_you_mean, one_of
 from cloison.intent.models import Kind
 from cloison.model import Platform
 
@@ -55,7 +55,7 @@ def _check_segments(files: InventoryFiles, file: Path, blueprint: BlueprintFile)
         names.add(segment.name)
         if segment.vlan not in vlans:
             message, hint = f"there is no VLAN `{segment.vlan}` in {NETWORK}", did_you_mean(segment.vlan, vlans)
-            yield files.problem(file, here, "CL204", message, hint=hint)
+            yield files.problem(file, here, "CL204", message, expected=one_of(vlans), hint=hint)
         elif segment.vlan == parking:
             message = f"segment `{segment.name}` is on the parking VLAN, which is native on every trunk"
             yield files.problem(file, here, "CL302", message, expected="a VLAN that is tagged on trunks")
@@ -110,7 +110,7 @@ def _check_equipment(files: InventoryFiles, file: Path, blueprint: BlueprintFile
         yield files.problem(file, (*here, "segment"), "CL212", message, hint="remove `segment`")
     elif declared.segment not in segments:
         message, hint = f"there is no segment `{declared.segment}`", did_you_mean(declared.segment, segments)
-        yield files.problem(file, (*here, "segment"), "CL205", message, hint=hint)
+        yield files.problem(file, (*here, "segment"), "CL205", message, expected=one_of(segments), hint=hint)
     allowed = PLATFORMS.get(declared.kind, frozenset())
     if declared.platform is None:
         if allowed:

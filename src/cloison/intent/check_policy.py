@@ -6,7 +6,7 @@ from itertools import combinations, product
 from typing import TYPE_CHECKING, NamedTuple
 
 from cloison.intent.files import INVARIANTS, NETWORK, POLICY
-from cloison.intent.hint import did_you_mean
+from cloison.intent.hint import did_you_mean, one_of
 from cloison.intent.models import Kind, Scope
 
 if TYPE_CHECKING:
@@ -67,13 +67,13 @@ def _check_selectors(
         for number, kind in enumerate(selector.kinds):
             if kind in WITHOUT_ADDRESS:
                 message = f"no packet can be sent by or to an {kind}: it has no address"
-                yield files.problem(file, (*path, end, "kinds", number), "CL507", message, hint="remove it")
+                yield files.problem(file, (*path, end, "kinds", number), "CL506", message, hint="remove it")
         if not _exists(files, selector):
             message = f"`{declared.id}` selects nothing: no blueprint of these roles has equipment of these kinds"
             yield files.problem(file, (*path, end), "CL501", message)
     if declared.scope is Scope.SAME_SITE and not set(declared.source.roles) & set(declared.destination.roles):
         message = f"`{declared.id}` stays inside a site, and no role is at both ends"
-        yield files.problem(file, (*path, "scope"), "CL508", message, expected=f"`{Scope.BETWEEN_SITES}`")
+        yield files.problem(file, (*path, "scope"), "CL507", message, expected=f"`{Scope.BETWEEN_SITES}`")
 
 
 def _exists(files: InventoryFiles, selector: Selector) -> bool:
@@ -88,7 +88,8 @@ def _check_flow(files: InventoryFiles, number: int, flow: FlowDeclaration) -> It
     services = files.network.services
     if flow.service not in services:
         message, hint = f"there is no service `{flow.service}`", did_you_mean(flow.service, services)
-        yield files.problem(POLICY, ("flows", number, "service"), "CL206", message, hint=hint)
+        here = ("flows", number, "service")
+        yield files.problem(POLICY, here, "CL206", message, expected=one_of(services), hint=hint)
     if flow.scope is Scope.BETWEEN_SITES:
         yield from _check_carried(files, number, flow)
     pairs = _pairs(flow)
@@ -97,9 +98,7 @@ def _check_flow(files: InventoryFiles, number: int, flow: FlowDeclaration) -> It
         if against and flow.purpose not in invariant.except_purposes:
             place = files.place(INVARIANTS, ("no_path", position))
             message = f"flow `{flow.id}` lets {against[0]}, which invariant `{invariant.id}` forbids ({place})"
-            yield files.problem(
-                POLICY, ("flows", number), "CL503", message, hint=f"it forbids it because {invariant.because}"
-            )
+            yield files.problem(POLICY, ("flows", number), "CL503", message, hint=f"the reason: {invariant.because}")
 
 
 def _check_carried(files: InventoryFiles, number: int, flow: FlowDeclaration) -> Iterator[Problem]:

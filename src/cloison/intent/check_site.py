@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cloison.intent.derive import site_prefix
 from cloison.intent.files import blueprint_file, site_file
-from cloison.intent.hint import did_you_mean
+from cloison.intent.hint import did_you_mean, one_of
 from cloison.intent.models import Kind, Medium, ModuleType
 from cloison.workspace import Network
 
@@ -88,17 +87,15 @@ def check_site(files: InventoryFiles, name: Name, network: Network) -> Iterator[
         yield from _check_fibre(files, name, blueprint)
     elif not files.is_blueprint(site.blueprint):
         message, hint = f"there is no blueprint `{site.blueprint}`", did_you_mean(site.blueprint, files.blueprints)
-        yield files.problem(file, ("blueprint",), "CL202", message, hint=hint)
+        yield files.problem(file, ("blueprint",), "CL202", message, expected=one_of(files.blueprints), hint=hint)
 
 
 def _check_index(files: InventoryFiles, name: Name) -> Iterator[Problem]:
     index, plan, file = files.sites[name].index, files.network.address_plan, site_file(name)
     if index in plan.reserved_indexes:
         yield files.problem(file, ("index",), "CL305", f"index {index} is reserved (network.yaml)")
-    try:
-        site_prefix(files.network, index)
-    except ValueError:
-        sites = max(0, 1 << max(0, plan.site_prefix_length - plan.prefix.prefixlen))
+    sites = 1 << max(0, plan.site_prefix_length - plan.prefix.prefixlen)
+    if index >= sites and plan.site_prefix_length >= plan.prefix.prefixlen:
         message = (
             f"index {index} is outside the plan: {plan.prefix} holds {sites} prefixes of /{plan.site_prefix_length}"
         )
@@ -131,7 +128,8 @@ def _check_as_built(files: InventoryFiles, name: Name, blueprint: BlueprintFile,
         if short not in blueprint.equipment:
             message = f"blueprint `{site.blueprint}` has no equipment `{short}`"
             hint = did_you_mean(short, blueprint.equipment)
-            yield files.problem(file, ("equipment", short), "CL208", message, hint=hint, at_key=True)
+            here, expected = ("equipment", short), one_of(blueprint.equipment)
+            yield files.problem(file, here, "CL208", message, expected=expected, hint=hint, at_key=True)
     for short, declared in blueprint.equipment.items():
         known = site.equipment.get(short)
         if declared.kind not in UNBOUND and (known is None or known.mac is None):

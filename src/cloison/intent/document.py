@@ -94,6 +94,8 @@ class Document:
     mistakes: tuple[Mistake, ...] = ()
     refused: frozenset[Path] = frozenset()
     """Paths whose value was refused: whatever else is said about them is noise."""
+    incomplete: frozenset[Path] = frozenset()
+    """Mappings with a key that was refused: that they lack another is perhaps noise."""
 
 
 class _StopReading(Exception):  # noqa: N818  a way out, not an error
@@ -155,6 +157,7 @@ class _Reader:
     values: dict[Path, Place] = field(default_factory=dict)
     keys: dict[Path, Place] = field(default_factory=dict)
     refused: set[Path] = field(default_factory=set)
+    incomplete: set[Path] = field(default_factory=set)
     resolver: Resolver = field(default_factory=Resolver)
     stream: Iterator[events.Event] = field(default_factory=lambda: iter(()))
 
@@ -170,7 +173,8 @@ class _Reader:
             self._refuse((), START, "CL009", "not YAML")
         except _StopReading:
             self.refused.add(())
-        return Document(data, Places(self.values, self.keys), tuple(self.mistakes), frozenset(self.refused))
+        places = Places(self.values, self.keys)
+        return Document(data, places, tuple(self.mistakes), frozenset(self.refused), frozenset(self.incomplete))
 
     def _refuse(self, path: Path, place: Place, code: str, message: str, expected: str = "", hint: str = "") -> None:
         self.refused.add(path)
@@ -231,6 +235,7 @@ class _Reader:
             key = self._key(event, path, depth)
             if key is None:
                 # Its value is read for the mistakes in it, under a path that no model asks for.
+                self.incomplete.add(path)
                 self._node(next(self.stream), (*path, "<refused>"), depth + 1)
                 continue
             place = _place(event.start_mark)

@@ -19,7 +19,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def one_of(known: Iterable[str]) -> str:
     """Return the known words as an expectation."""
-    words = list(known)
+    words = list(dict.fromkeys(known))
     return f"one of {', '.join(words)}" if len(words) > 1 else "".join(words)
 
 

@@ -33,9 +33,9 @@ RULES: dict[str, str] = {
     "CL016": "The file is empty, or holds comments alone.",
     "CL017": "A key or a list item has no value (nothing, `~` or `null`). What is not known is left out with its key.",
     "CL018": "The number is infinite, not a number, or too large to be meant.",
-    "CL019": "The value is read in one way by YAML 1.1 and in another by YAML 1.2: `no` and `on` as truth values, `22:22`"
-    " in base sixty, `010` in base eight, `1_000`, `1e3`, `0x1f`, a date. Quote it if a text is meant (a date is"
-    ' written `"2027-01-31"`); else write the number in plain decimal digits.',
+    "CL019": "The value is read in one way by YAML 1.1 and in another by YAML 1.2: `no` and `on` as truth values,"
+    " `22:22` in base sixty, `010` in base eight, `1_000`, `1e3`, `0x1f`, a date. Quote it if a text is meant (a date"
+    ' is written `"2027-01-31"`); else write the number in plain decimal digits.',
     # --- the structure of one file ---
     "CL101": "A key that the model requires is missing.",
     "CL102": "The key is not known. Unknown keys are refused, because a misspelt one would otherwise be a setting that"
@@ -77,7 +77,8 @@ RULES: dict[str, str] = {
     "CL308": "A segment is too small for its equipment. Three addresses are taken: network, gateway and broadcast.",
     "CL309": "The public prefix of a site overlaps that of another site, the address plan, or the local management"
     " ports.",
-    "CL310": "The address plan contradicts itself: a site's prefix larger than the plan, or local management inside it.",
+    "CL310": "The address plan contradicts itself: a site's prefix larger than the plan, or local management"
+    " inside it.",
     "CL311": "The public address or its gateway is not a host address of the public prefix, or both are one.",
     "CL312": "Two equipment have the same MAC address: a switch port bound to one would let the other in.",
     "CL313": "Two equipment have the same serial number.",
@@ -112,10 +113,10 @@ RULES: dict[str, str] = {
     "CL503": "policy.yaml authorises what invariants.yaml forbids. Both places are named. An invariant holds whatever"
     " the policy says: change the flow, or change the invariant in a change of its own that is reviewed as such.",
     "CL504": "Two flows authorise the same conversation. One conversation has one purpose and one legal basis.",
-    "CL506": "Two tunnels between the same two roles have one name or carry the same purpose, or a tunnel joins a role"
+    "CL505": "Two tunnels between the same two roles have one name or carry the same purpose, or a tunnel joins a role"
     " to itself.",
-    "CL507": "A flow or an invariant selects equipment that has no address (an unmanaged switch).",
-    "CL508": "A flow or an invariant stays inside a site and selects roles that no site has both of.",
+    "CL506": "A flow or an invariant selects equipment that has no address (an unmanaged switch).",
+    "CL507": "A flow or an invariant stays inside a site and selects roles that no site has both of.",
     # --- sites as built ---
     "CL601": "The site describes a fibre and its blueprint has no fibre cable.",
     "CL602": "The blueprint has a fibre cable and the site does not describe it: the optical budget cannot be judged.",

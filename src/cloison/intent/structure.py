@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Union, get_args, get_origin
 
@@ -28,6 +29,8 @@ _KINDS = {
     "model_type": "a mapping",
     "date_type": "a date",
 }
+# What a value type says of a text: what the text is not, and which form was expected.
+_DESCRIBED = re.compile(r"(not an? [^(<,]+?),? (\(.*\)|<.*|such as .*)", re.DOTALL)
 _BOUNDS = {
     "greater_than_equal": ("ge", "at least"),
     "greater_than": ("gt", "more than"),
@@ -46,8 +49,18 @@ def structure_mistakes(error: ValidationError, model: type[Model], document: Doc
     """Yield one mistake for each error of pydantic, but for those about a value that was refused as it was read."""
     for detail in error.errors(include_url=False):
         path: Path = detail["loc"]
-        if not any(path[:length] in document.refused for length in range(len(path) + 1)):
+        if not _is_noise(detail, path, document):
             yield _mistake(detail, path, model, document)
+
+
+def _is_noise(detail: ErrorDetails, path: Path, document: Document) -> bool:
+    """Return whether another mistake has been reported that explains this one."""
+    if any(path[:length] in document.refused for length in range(len(path) + 1)):
+        return True
+    if detail["type"] == "missing":
+        return path[:-1] in document.incomplete
+    # Pydantic counts the sound items of a list alone.
+    return detail["type"] == "too_short" and len(detail["input"]) >= int(detail["ctx"]["min_length"])
 
 
 def _mistake(detail: ErrorDetails, path: Path, model: type[Model], document: Document) -> Mistake:
@@ -56,7 +69,7 @@ def _mistake(detail: ErrorDetails, path: Path, model: type[Model], document: Doc
     if path and path[-1] == "[key]":
         path, found = path[:-1], str(path[-2])
         place = document.places.of_key(path)
-    last = f"`{path[-1]}`" if path else "the file"
+    last = _called(path)
     if kind == "missing":
         return _missing(path, document.places.of(path[:-1]))
     if kind == "extra_forbidden":
@@ -76,25 +89,37 @@ def _wrong_value(detail: ErrorDetails, last: str, found: object, place: Place) -
         return Mistake(place, "CL104", f"{_shown(found)} is not known here", one_of(known), hint)
     if kind in _BOUNDS:
         bound, words = _BOUNDS[kind]
-        return Mistake(place, "CL105", f"{last} is {_shown(found)}", f"{words} {context[bound]}")
+        return Mistake(place, "CL105", f"{last} is {found}", f"{words} {context[bound]:g}")
     if kind in _SIZES:
         bound, words, what = _SIZES[kind]
         size = len(found) if isinstance(found, str | list | dict) else 0
-        return Mistake(place, "CL106", f"{last} has {size} {what}", f"{words} {context[bound]}")
+        return Mistake(place, "CL106", _count(last, size, what), f"{words} {context[bound]}")
     if kind.startswith("date"):
         return Mistake(place, "CL109", f"{_shown(found)} is not a date", "YYYY-MM-DD")
     reason = str(context.get("error", detail["msg"]))
-    if reason.startswith("not "):
-        # The words of a value type: what it is called, and its charset in parentheses.
-        return Mistake(place, "CL107", f"{_shown(found)} is {reason.split(' (', 1)[0]}", reason.removeprefix("not "))
+    described = _DESCRIBED.fullmatch(reason)
+    if described is not None:
+        what, form = described.groups()
+        form = f"a text {form}" if form.startswith("such") else form
+        return Mistake(place, "CL107", f"{_shown(found)} is {what}", form.removeprefix("(").removesuffix(")"))
     return Mistake(place, "CL108", f"{_shown(found)} is no address or prefix: {reason}", "IPv4, such as 192.0.2.2/30")
 
 
 def _missing(path: Path, holder: Place) -> Mistake:
     if isinstance(path[-1], int):
-        return Mistake(holder, "CL106", f"`{path[-2]}` has {path[-1]} items", f"at least {path[-1] + 1}")
+        return Mistake(holder, "CL106", _count(_called(path[:-1]), path[-1], "items"), f"at least {path[-1] + 1}")
     within = ".".join(str(part) for part in path[:-1])
     return Mistake(holder, "CL101", f"the key `{path[-1]}` is missing" + (f" in `{within}`" if within else ""))
+
+
+def _called(path: Path) -> str:
+    if not path:
+        return "the file"
+    return f"item {path[-1] + 1} of {_called(path[:-1])}" if isinstance(path[-1], int) else f"`{cut(path[-1])}`"
+
+
+def _count(what: str, size: int, units: str) -> str:
+    return f"{what} has {size} {units if size != 1 else units.removesuffix('s')}"
 
 
 def _unknown_key(key: str, place: Place, known: list[str]) -> Mistake:
