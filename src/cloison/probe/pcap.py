@@ -1,0 +1,37 @@
+"""Writes captured headers as a pcap file (draft-ietf-opsawg-pcap), nanosecond resolution."""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from cloison.probe.capture import Captured
+
+HEADER_BYTES = 96
+"""How much of a packet is kept: headers, and what marks a probe; never a picture."""
+_MAGIC_NANOSECONDS = 0xA1B23C4D
+
+
+class LinkType(IntEnum):
+    """What a record begins with (the registry of link types)."""
+
+    ETHERNET = 1
+    RAW = 101
+    """An IP header."""
+
+
+def write_pcap(path: Path, packets: Iterable[Captured], link_type: LinkType) -> int:
+    """Write the packets, HEADER_BYTES of each, in the order of their times; return how many there were."""
+    ordered = sorted(packets, key=lambda packet: packet.nanoseconds)
+    with path.open("wb") as file:
+        file.write(struct.pack("<IHHiIII", _MAGIC_NANOSECONDS, 2, 4, 0, 0, HEADER_BYTES, link_type))
+        for packet in ordered:
+            kept = packet.data[:HEADER_BYTES]
+            seconds, rest = divmod(packet.nanoseconds, 1_000_000_000)
+            file.write(struct.pack("<IIII", seconds, rest, len(kept), packet.length) + kept)
+    return len(ordered)

@@ -1,0 +1,220 @@
+"""A vantage point opened: the sockets that packets leave by and are heard at, in the network namespace it stands in."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import selectors
+import socket
+import struct
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from cloison.errors import ProbeError
+from cloison.model import MacAddress
+from cloison.probe.capture import Capture, probes_of
+from cloison.probe.craft import ETHERNET_BYTES, arp_answer, arp_request
+from cloison.transport.namespace import open_socket_in
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from ipaddress import IPv4Address
+
+    from cloison.model import EquipmentName
+
+_SIOCGIFHWADDR = 0x8927
+_ETH_P_ARP = 0x0806
+NO_MAC = MacAddress("02:00:00:00:00:00")
+"""Stands where a packet leaves by its host's own stack, which writes its own frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class CableEnd:
+    """One end of a cable: an interface in a network namespace."""
+
+    namespace: int
+    """An open descriptor."""
+    interface: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """Where one vantage point is plugged in."""
+
+    name: EquipmentName
+    namespace: int
+    """An open descriptor of its network namespace."""
+    interface: str | None
+    """None for a host that forwards: it sends by its own stack and hears what its own filter lets in."""
+    address: IPv4Address
+    gateway: IPv4Address | None
+    """The next hop of all that leaves its segment."""
+    peer: CableEnd | None
+    """The other end of its cable, where a canary can be put in to show that it hears; None when there is none."""
+
+
+class Station(Protocol):
+    """An open vantage point."""
+
+    attachment: Attachment
+    mac: MacAddress
+    captures: tuple[Capture, ...]
+
+    def send(self, frame: bytes, target: IPv4Address) -> str:
+        """Send one Ethernet frame; return an empty text, or why the host itself refused it."""
+
+    def close(self) -> None:
+        """Close the sockets."""
+
+
+def hardware_address(sock: socket.socket, interface: str) -> MacAddress:
+    """Return the MAC address of an interface of the socket's network namespace; OSError when there is none."""
+    request = struct.pack("16s240x", interface.encode())
+    answer = fcntl.ioctl(sock.fileno(), _SIOCGIFHWADDR, request)
+    return MacAddress(answer[18:24].hex(":"))
+
+
+class LinkStation:
+    """Sends frames onto its cable as they are, and hears all that comes over it."""
+
+    def __init__(self, attachment: Attachment, interface: str, nonce: bytes, expected: int) -> None:
+        self.attachment = attachment
+        with contextlib.ExitStack() as opened:
+            self._out = opened.enter_context(sending_socket(attachment.namespace, interface))
+            self.mac = hardware_address(self._out, interface)
+            program = probes_of(nonce, ETHERNET_BYTES)
+            self.captures = _kept(opened, Capture.on_link(attachment.namespace, interface, program, expected))
+            self._opened = opened.pop_all()
+
+    def send(self, frame: bytes, target: IPv4Address) -> str:  # noqa: ARG002  the frame says where it goes
+        """Send one Ethernet frame; return an empty text, or why the interface refused it."""
+        try:
+            self._out.send(frame)
+        except OSError as error:
+            return error.strerror or str(error)
+        return ""
+
+    def close(self) -> None:
+        """Close the sockets."""
+        self._opened.close()
+
+
+class StackStation:
+    """Sends packets as the host's own stack would, through its output filter, and hears past its input filter."""
+
+    mac = NO_MAC
+
+    def __init__(self, attachment: Attachment, nonce: bytes, expected: int) -> None:
+        self.attachment = attachment
+        namespace, program = attachment.namespace, probes_of(nonce, 0)
+        heard = (socket.IPPROTO_TCP, socket.IPPROTO_UDP, socket.IPPROTO_ICMP)
+        with contextlib.ExitStack() as opened:
+            self._out = opened.enter_context(
+                open_socket_in(namespace, socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+            )
+            self.captures = _kept(
+                opened,
+                Capture.on_every_link(namespace, program, expected),
+                *(Capture.past_filter(namespace, protocol, program, expected) for protocol in heard),
+            )
+            self._opened = opened.pop_all()
+
+    def send(self, frame: bytes, target: IPv4Address) -> str:
+        """Send what the frame carries; return an empty text, or why the host's filter or routes refused it."""
+        try:
+            self._out.sendto(frame[ETHERNET_BYTES:], (str(target), 0))
+        except OSError as error:
+            return error.strerror or str(error)
+        return ""
+
+    def close(self) -> None:
+        """Close the sockets."""
+        self._opened.close()
+
+
+def _kept(opened: contextlib.ExitStack, *captures: Capture) -> tuple[Capture, ...]:
+    """Return the captures, to be closed with the rest of what is open."""
+    for capture in captures:
+        opened.callback(capture.close)
+    return captures
+
+
+def sending_socket(namespace: int, interface: str) -> socket.socket:
+    """Return a socket that sends frames onto a cable from this end of it; OSError when it cannot be opened."""
+    sock = open_socket_in(namespace, socket.AF_PACKET, socket.SOCK_RAW)
+    try:
+        sock.bind((interface, 0))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def open_station(attachment: Attachment, nonce: bytes, expected: int) -> Station:
+    """Return the vantage point, open; ProbeError when its interface or its namespace cannot be used.
+
+    `expected` is how many packets could be heard there in one run.
+    """
+    try:
+        if attachment.interface is None:
+            return StackStation(attachment, nonce, expected)
+        return LinkStation(attachment, attachment.interface, nonce, expected)
+    except OSError as error:
+        where = attachment.interface or "its stack"
+        msg = f"{attachment.name}: {where} cannot be opened: {error.strerror or error}"
+        raise ProbeError(msg) from error
+
+
+def resolve_gateways(
+    stations: Mapping[EquipmentName, Station], tries: int = 3, seconds: float = 1.0
+) -> dict[EquipmentName, MacAddress]:
+    """Return the MAC address that each station's gateway answers with; none for one that stays silent.
+
+    All are asked at once; each try waits `seconds` at most (RFC 826).
+    """
+    asked: dict[int, tuple[socket.socket, Station, IPv4Address]] = {}
+    found: dict[EquipmentName, MacAddress] = {}
+    try:
+        for station in stations.values():
+            attachment = station.attachment
+            if attachment.interface is not None and attachment.gateway is not None:
+                sock = sending_socket(attachment.namespace, attachment.interface)
+                sock.bind((attachment.interface, _ETH_P_ARP))
+                sock.settimeout(0)
+                asked[sock.fileno()] = (sock, station, attachment.gateway)
+        for _ in range(tries):
+            _ask(asked, found)
+            _listen(asked, found, time.monotonic() + seconds)
+    finally:
+        for sock, _, _ in asked.values():
+            sock.close()
+    return found
+
+
+def _ask(
+    asked: Mapping[int, tuple[socket.socket, Station, IPv4Address]], found: Mapping[EquipmentName, MacAddress]
+) -> None:
+    for sock, station, gateway in asked.values():
+        if station.attachment.name not in found:
+            mac = bytes.fromhex(station.mac.replace(":", ""))
+            # An interface that is down refuses: its gateway stays unknown.
+            with contextlib.suppress(OSError):
+                sock.send(arp_request(mac, station.attachment.address, gateway))
+
+
+def _listen(
+    asked: Mapping[int, tuple[socket.socket, Station, IPv4Address]],
+    found: dict[EquipmentName, MacAddress],
+    deadline: float,
+) -> None:
+    with selectors.DefaultSelector() as selector:
+        for sock, _, _ in asked.values():
+            selector.register(sock, selectors.EVENT_READ)
+        while len(found) < len(asked) and (left := deadline - time.monotonic()) > 0:
+            for key, _ in selector.select(left):
+                sock, station, gateway = asked[key.fd]
+                with contextlib.suppress(OSError):
+                    answer = arp_answer(sock.recv(2048), gateway)
+                    if answer is not None:
+                        found[station.attachment.name] = MacAddress(answer.hex(":"))
