@@ -27,10 +27,9 @@ if TYPE_CHECKING:
     """Runs lines of `ip -batch` inside a network namespace (None: the drawer); the first text names it in an error."""
 
 _SIOCETHTOOL: Final = 0x8946
-# linux/ethtool.h: receive and transmit checksums, scatter-gather, TCP and generic segmentation, generic receive.
-_OFFLOADS: Final = (0x15, 0x17, 0x19, 0x1F, 0x24, 0x2C)
-_SET_FLAGS: Final = 0x26
-"""ETHTOOL_SFLAGS with no flag: no VLAN tag is taken off or put on by the interface."""
+_GET_FEATURES, _SET_FEATURES = 0x3A, 0x3B
+_BLOCKS: Final = 4
+"""Of 32 features each: more than any kernel has; it says how many it used (linux/ethtool.h)."""
 _BRIDGE: Final = "br0"
 
 
@@ -47,10 +46,25 @@ class _End:
 def turn_offloads_off(netns_fd: int, interface: str) -> None:
     """Make the interface hand over whole packets with real checksums and tags, as Open vSwitch in user space needs."""
     with network_namespace(netns_fd), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-        for command in (*_OFFLOADS, _SET_FLAGS):
-            value = array.array("I", (command, 0))
-            request = struct.pack("16sP8x", interface.encode(), value.buffer_info()[0])
-            fcntl.ioctl(control, _SIOCETHTOOL, request)
+
+        def ask(value: array.array[int]) -> None:
+            fcntl.ioctl(control, _SIOCETHTOOL, struct.pack("16sP16x", interface.encode(), value.buffer_info()[0]))
+
+        # Four words a block: available, requested, active, never changed.
+        known = array.array("I", [_GET_FEATURES, _BLOCKS, *[0] * 4 * _BLOCKS])
+        ask(known)
+        blocks = known[1]
+        wanted = array.array("I", [_SET_FEATURES, blocks])
+        for block in range(blocks):
+            available, _, _, fixed = known[2 + 4 * block : 6 + 4 * block]
+            wanted.extend((available & ~fixed, 0))  # valid, requested: everything that can be changed is off
+        ask(wanted)
+
+
+def turn_forwarding_on(netns_fd: int) -> None:
+    """Make the namespace forward IPv4 packets between its interfaces."""
+    with network_namespace(netns_fd):
+        Path("/proc/sys/net/ipv4/ip_forward").write_text("1\n", encoding="ascii")
 
 
 class Cabling:
@@ -105,8 +119,7 @@ class Cabling:
             lines.append(f"route add default via {node.gateway}")
         await self._ip(node.name, lines, self._netns(node.name))
         if node.forwards:
-            with network_namespace(self._netns(node.name)):
-                Path("/proc/sys/net/ipv4/ip_forward").write_text("1\n", encoding="ascii")
+            turn_forwarding_on(self._netns(node.name))
 
     def _place_of(self, node: EquipmentName, interface: str) -> tuple[int, int]:
         """Return the cable and the end of it that belong at this interface."""
@@ -172,14 +185,21 @@ class Cabling:
         What was on it (a camera, nothing) loses the cable until `unplug`.
         """
         number, place = self._find(port)
+        self._require_whole(number, port)
         await self._move(self._ends[number][1 - place], node, interface)
 
     async def unplug(self, port: str) -> None:
         """Bring the far end of the cable at `port` back where it belongs, as the design has it."""
         number, place = self._find(port)
+        self._require_whole(number, port)
         end = self._ends[number][1 - place]
         if (end.at, end.interface) != (end.home, end.home_interface):
             await self._move(end, end.home, end.home_interface)
+
+    def _require_whole(self, number: int, port: str) -> None:
+        if number in self._down:
+            msg = f"{port}: the cable is cut; mend it first"
+            raise LabError(msg)
 
     async def _move(self, end: _End, node: EquipmentName | None, interface: str) -> None:
         target = f"/proc/{os.getpid()}/fd/{self._netns(node)}" if node is not None else str(os.getpid())
@@ -202,6 +222,8 @@ class Cabling:
         await self._ip(node, [f"link set dev {end.interface} netns {target}" for end in present], old_netns)
         for end in present:
             turn_offloads_off(self._netns(node), end.interface)
+            if end.home != node:
+                await self._up_again(end)
 
     def _present(self, node: EquipmentName) -> list[_End]:
         return [end for ends in self._ends.values() for end in ends if end.at == node]
@@ -212,12 +234,6 @@ class Cabling:
         for number, ends in self._ends.items():
             link: LinkDesign = self._design.links[number]
             at = [f"{end.at}:{end.interface}" if end.at else None for end in ends]
-            rows.append(
-                {
-                    "near": str(link.near),
-                    "far": str(link.far) if link.far else None,
-                    "at": at,
-                    "up": number not in self._down,
-                }
-            )
+            far = str(link.far) if link.far else None
+            rows.append({"near": str(link.near), "far": far, "at": at, "cut": number in self._down})
         return rows

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-import signal as signals
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from cloison.errors import LabError, TransportError, TransportTimeout
 from cloison.lab.folder import LabFolder
+from cloison.lab.status import LabStatus
 from cloison.model import EquipmentName, Name, Untrusted
 from cloison.transport.base import DEFAULT_TIMEOUT_SECONDS, CommandResult
 from cloison.transport.channel import Channel
 from cloison.transport.namespace import NamespaceDialer, NamespaceRunner, Namespaces
 
 if TYPE_CHECKING:
+    import signal as signals
     from collections.abc import Sequence
     from pathlib import Path
 
@@ -25,7 +27,7 @@ _PUT = 'set -e; umask 077; mkdir -p "${1%/*}"; cat >"$1.new"; chmod "$2" "$1.new
 
 
 class LabClient:
-    """One twin, by its workspace and its name. Every call opens a connection of its own: it may be shared by threads."""
+    """One twin, by its workspace and its name. Every call has a connection of its own: threads may share it."""
 
     def __init__(self, root: Path, name: str) -> None:
         self.folder = LabFolder(root, Name(name))
@@ -68,9 +70,19 @@ class LabClient:
             raise LabError(Untrusted(str(answer["error"])).shown())
         return answer, fds
 
-    def status(self) -> dict[str, object]:
-        """Return `seconds` (since it was ready), `nodes` and `links`, as `cloison.lab.report.LabStatus` reads them."""
-        return self._ask({"verb": "status"})[0]
+    def status(self) -> LabStatus:
+        """Return the state of every node, service and cable."""
+        return LabStatus.model_validate_json(json.dumps(self._ask({"verb": "status"})[0]))
+
+    def node(self, text: str) -> EquipmentName:
+        """Return the node of that name, or the only one whose name ends so (`nvr`); LabError otherwise."""
+        nodes = [node.node for node in self.status().nodes]
+        found = [node for node in nodes if node == text] or [node for node in nodes if node.equipment == text]
+        if len(found) == 1:
+            return found[0]
+        wrong = "is ambiguous" if found else "is no node of the twin"
+        msg = f"{Untrusted(text).shown(100)} {wrong}; expected one of: {', '.join(found or nodes)}"
+        raise LabError(msg)
 
     def namespaces(self, node: EquipmentName | str) -> Namespaces:
         """Return open descriptors of the namespaces of a node, to be closed by the caller; LabError when it is off."""

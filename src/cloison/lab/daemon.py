@@ -1,11 +1,12 @@
 """The lab daemon: one process a twin, started detached by `lab up`. Its end is the end of everything it made.
 
-It runs under an init of its own in its own process-id, mount and network namespaces; nodes nest inside them.
+It is the first process of its own process-id, mount, network and IPC namespaces; nodes nest inside them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import socket
@@ -18,7 +19,6 @@ from cloison.errors import CloisonError, LabError
 from cloison.lab.lab import Lab
 from cloison.lab.order import LabOrder
 from cloison.transport.channel import LINE_LIMIT_BYTES, encode, listen, send_with_descriptors
-from cloison.transport.spawn import adopt_orphans
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -29,7 +29,7 @@ _CHUNK = 64 * 1024
 
 
 def leave(status: int) -> NoReturn:
-    """End the twin: this process is all that holds it, and its init ends with it."""
+    """End the twin: the kernel kills what is in a process-id namespace when its first process ends."""
     os._exit(status)
 
 
@@ -65,8 +65,8 @@ class Control:
         self._tasks: set[asyncio.Task[None]] = set()
         self._verbs: dict[str, Callable[[Request], Awaitable[Mapping[str, object] | None]]] = {
             "status": self._status,
-            "start": lambda r: self._lab.machine(r.get("node")).start(str(r.get("service"))),
-            "stop": lambda r: self._lab.machine(r.get("node")).stop(str(r.get("service"))),
+            "start": lambda r: self._lab.start(str(r.get("node")), str(r.get("service"))),
+            "stop": lambda r: self._lab.stop(str(r.get("node")), str(r.get("service"))),
             "signal": self._signal,
             "power-off": lambda r: self._lab.power_off(str(r.get("node"))),
             "reboot": lambda r: self._lab.reboot(str(r.get("node"))),
@@ -79,7 +79,7 @@ class Control:
     async def serve(self) -> None:
         """Accept connections for ever."""
         loop = asyncio.get_running_loop()
-        self._listener.setblocking(False)
+        self._listener.settimeout(0)
         while True:
             connection, _ = await loop.sock_accept(self._listener)
             task = loop.create_task(self._converse(connection))
@@ -88,7 +88,7 @@ class Control:
 
     async def _converse(self, connection: socket.socket) -> None:
         with connection:
-            connection.setblocking(False)
+            connection.settimeout(0)
             reader = LineReader(connection)
             while (line := await reader.line()) is not None:
                 try:
@@ -99,24 +99,30 @@ class Control:
     async def _answer(self, connection: socket.socket, line: bytes) -> None:
         loop = asyncio.get_running_loop()
         try:
-            request = _object(line)
-            verb = request.get("verb")
-            if verb == "namespaces":
-                held = self._lab.machine(request.get("node")).powered().descriptors
-                send_with_descriptors(connection, {"done": True}, held)
-                return
-            if verb == "down":
-                await loop.sock_sendall(connection, encode({"done": True}))
-                leave(0)
-            act = self._verbs.get(str(verb))
-            if act is None:
-                msg = f"unknown request {verb!r}"
-                raise LabError(msg)
-            answer = await act(request)
+            answer, fds = await self._act(_object(line))
         except CloisonError as error:
-            await loop.sock_sendall(connection, encode({"error": str(error)}))
-            return
-        await loop.sock_sendall(connection, encode({"done": True, **(answer or {})}))
+            answer, fds = {"error": str(error)}, ()
+        except (OSError, ValueError) as error:
+            answer, fds = {"error": f"{type(error).__name__}: {error}"}, ()
+        if fds:
+            send_with_descriptors(connection, answer, fds)
+        else:
+            await loop.sock_sendall(connection, encode(answer))
+        if "down" in answer:
+            leave(0)
+
+    async def _act(self, request: Request) -> tuple[Mapping[str, object], tuple[int, ...]]:
+        """Do what is asked; return the answer, and the descriptors to send with it."""
+        verb = request.get("verb")
+        if verb == "namespaces":
+            return {"done": True}, self._lab.machine(request.get("node")).powered().descriptors
+        if verb == "down":
+            return {"down": True}, ()
+        act = self._verbs.get(str(verb))
+        if act is None:
+            msg = f"unknown request {verb!r}; expected one of: {', '.join(self._verbs)}"
+            raise LabError(msg)
+        return {"done": True, **(await act(request) or {})}, ()
 
     async def _status(self, _: Request) -> Mapping[str, object]:
         return {
@@ -157,11 +163,11 @@ class Daemon:
         self._orderer, self._outer = orderer, outer
 
     async def run(self) -> None:
-        """Build and serve; end with everything when who ordered it goes before it is ready, or the outer process ends."""
+        """Build and serve; end with everything when the outer process ends, or who ordered it before it is ready."""
         loop = asyncio.get_running_loop()
         # The kernel kills this namespace when the outer process dies; this covers the instant before it was asked to.
         loop.add_reader(self._outer, leave, 1)
-        self._orderer.setblocking(False)
+        self._orderer.settimeout(0)
         reader = LineReader(self._orderer)
         line = await reader.line()
         if line is None:
@@ -201,9 +207,8 @@ def main(arguments: list[str]) -> None:
     folder, unpacked, *numbers = arguments
     orderer, outer, other, lock = (int(number) for number in numbers)
     for fd in (orderer, outer, lock):
-        os.set_inheritable(fd, False)
+        fcntl.fcntl(fd, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
     os.close(other)
-    adopt_orphans()
     daemon = Daemon(Path(folder), Path(unpacked), socket.socket(fileno=orderer), socket.socket(fileno=outer))
     asyncio.run(daemon.run())
 

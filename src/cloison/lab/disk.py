@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cloison.lab.root import USERS
 
 if TYPE_CHECKING:
-    from pathlib import PurePosixPath
+    from pathlib import Path, PurePosixPath
 
     from cloison.lab.service import NodeFile, NodeFolder
 
@@ -62,7 +61,7 @@ def put_file(root: Path, file: NodeFile) -> None:
     number = owner_number(file.owner)
     fresh = where.with_name(f".{where.name}.new")
     fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with open(fd, "wb") as stream:
+    with os.fdopen(fd, "wb") as stream:
         stream.write(file.content)
         os.fchown(fd, number, number)
         os.fchmod(fd, file.mode)
@@ -80,7 +79,7 @@ def read_tail(root: Path, path: PurePosixPath, size: int = 1500) -> bytes:
         os.close(base)
     if fd < 0:
         return b""
-    with open(fd, "rb") as stream:
+    with os.fdopen(fd, "rb") as stream:
         length = os.fstat(fd).st_size
         stream.seek(max(0, length - size))
         return stream.read(size)

@@ -5,10 +5,15 @@ from __future__ import annotations
 import fcntl
 import os
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cloison.errors import LabError
-from cloison.model import Name
+from cloison.workspace import Workspace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cloison.model import Name
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +27,7 @@ class LabFolder:
     @property
     def path(self) -> Path:
         """The folder itself, mode 0700."""
-        return self.root / ".cloison" / "lab" / self.name
+        return Workspace(self.root).lab(self.name)
 
     @property
     def control(self) -> Path:
@@ -42,7 +47,7 @@ class LabFolder:
     @property
     def unpacked(self) -> Path:
         """Programs for nodes alone, laid over the host's /usr."""
-        return self.root / ".cloison" / "root" / "usr"
+        return Workspace(self.root).state / "root" / "usr"
 
     def make(self) -> None:
         """Make the folder; LabError when it cannot be."""

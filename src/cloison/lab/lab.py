@@ -13,13 +13,13 @@ from cloison.lab.children import Children
 from cloison.lab.machine import Machine
 from cloison.lab.root import prepare_layers
 from cloison.lab.service import NodeServices
-from cloison.model import EquipmentName
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from cloison.lab.order import LabOrder
+    from cloison.model import EquipmentName
 
 
 class Lab:
@@ -35,6 +35,7 @@ class Lab:
         }
         self.cabling = Cabling(order.design, lambda node: self.machines[node].netns, self._children.ip)
         self._moving: set[EquipmentName] = set()
+        self._busy = {node.name: asyncio.Lock() for node in order.design.nodes}
 
     async def build(self, unpacked: Path, progress: Callable[[str], None]) -> None:
         """Make and boot every node, lay the cables, start the services; LabError names what did not come up."""
@@ -79,19 +80,34 @@ class Lab:
 
     async def power_off(self, name: str) -> None:
         """Cut the power of a node: its processes are killed, its cables stay and carry nothing."""
-        await self.machine(name).power_off()
-        await asyncio.gather(*self._tasks)
+        machine = self.machine(name)
+        async with self._busy[machine.design.name]:
+            await machine.power_off()
+            await asyncio.gather(*self._tasks)
+
+    async def start(self, name: str, service: str) -> None:
+        """Start a service of a node; see `Machine.start`."""
+        machine = self.machine(name)
+        async with self._busy[machine.design.name]:
+            await machine.start(service)
+
+    async def stop(self, name: str, service: str) -> None:
+        """Stop a service of a node; see `Machine.stop`."""
+        machine = self.machine(name)
+        async with self._busy[machine.design.name]:
+            await machine.stop(service)
 
     async def reboot(self, name: str) -> None:
         """Cut the power of a node, which may be off already, and boot it on the same cables and the same disk."""
         machine = self.machine(name)
-        self._moving.add(machine.design.name)
-        try:
-            await machine.power_off()
-        finally:
-            self._moving.discard(machine.design.name)
-        before = machine.boot()
-        await self.cabling.carry_over(machine.design.name, before)
-        os.close(before)
-        await self.cabling.configure(machine.design)
-        await machine.start_services()
+        async with self._busy[machine.design.name]:
+            self._moving.add(machine.design.name)
+            try:
+                await machine.power_off()
+            finally:
+                self._moving.discard(machine.design.name)
+            before = machine.boot()
+            await self.cabling.carry_over(machine.design.name, before)
+            os.close(before)
+            await self.cabling.configure(machine.design)
+            await machine.start_services()

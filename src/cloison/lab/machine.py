@@ -183,7 +183,7 @@ class Machine:
     @staticmethod
     async def _accepts(probe: socket.socket, address: tuple[str, int] | str, limit: float) -> bool:
         with probe:
-            probe.setblocking(False)
+            probe.settimeout(0)
             try:
                 async with asyncio.timeout(limit):
                     await asyncio.get_running_loop().sock_connect(probe, address)
@@ -224,7 +224,7 @@ class Machine:
     def state(self) -> dict[str, object]:
         """Return what `status` shows of the node."""
         services = {service.name: self._state_of(service.name) for service in self.given.services}
-        power = "on" if self.namespaces is not None else "off"
+        power = self.namespaces is not None
         return {"node": self.design.name, "role": self.design.role, "power": power, "services": services}
 
     def _state_of(self, name: str) -> str:

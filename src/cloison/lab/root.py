@@ -178,23 +178,23 @@ def enter_disk(disk: Path, host_name: str) -> None:
     for name, mode in (("run", "755"), ("tmp", "1777")):
         mount(name, f"{root}/{name}", "tmpfs", MS_NOSUID | MS_NODEV, f"mode={mode},size=128m")
     for name in ("lock", "sshd"):
-        os.mkdir(f"{root}/run/{name}", 0o755)
-    _make_devices(f"{root}/dev")
+        (disk / "run" / name).mkdir(0o755)
+    _make_devices(disk / "dev")
     mount("proc", f"{root}/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     pivot_root(root)
     _guard_proc()
     set_host_name(host_name)
 
 
-def _make_devices(dev: str) -> None:
-    mount("dev", dev, "tmpfs", MS_NOSUID, "mode=755,size=1m")
-    for name in ("pts", "net", "shm"):
-        os.mkdir(f"{dev}/{name}", 0o755)
-    os.chmod(f"{dev}/shm", 0o1777)
+def _make_devices(dev: Path) -> None:
+    mount("dev", str(dev), "tmpfs", MS_NOSUID, "mode=755,size=64m")
+    for name, mode in (("pts", 0o755), ("net", 0o755), ("shm", 0o1777)):
+        (dev / name).mkdir()
+        (dev / name).chmod(mode)
     for name, major, minor, mode in DEVICES:
-        os.mknod(f"{dev}/{name}", stat.S_IFCHR | mode, os.makedev(major, minor))
-        os.chmod(f"{dev}/{name}", mode)
-    mount("devpts", f"{dev}/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5")
+        os.mknod(dev / name, stat.S_IFCHR | mode, os.makedev(major, minor))
+        (dev / name).chmod(mode)
+    mount("devpts", str(dev / "pts"), "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5")
     for name, target in (
         ("ptmx", "pts/ptmx"),
         ("fd", "/proc/self/fd"),
@@ -202,7 +202,7 @@ def _make_devices(dev: str) -> None:
         ("stdout", "/proc/self/fd/1"),
         ("stderr", "/proc/self/fd/2"),
     ):
-        os.symlink(target, f"{dev}/{name}")
+        (dev / name).symlink_to(target)
 
 
 def _guard_proc() -> None:

@@ -14,18 +14,21 @@ from typing import TYPE_CHECKING
 from cloison.errors import LabError, TransportError
 from cloison.lab.client import LabClient
 from cloison.lab.folder import LabFolder
-from cloison.model import Name, Untrusted
+from cloison.model import InterfaceName, Name, Untrusted
 from cloison.transport.channel import Channel
 from cloison.transport.detached import start_detached
+from cloison.transport.namespace import attach
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cloison.lab.order import LabOrder
+    from cloison.lab.status import LabStatus
 
 UP_SECONDS = 90.0
 """The most that `up` waits between two words of the daemon."""
 DOWN_SECONDS = 15.0
+_POLL_SECONDS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +59,14 @@ def up(root: Path, name: str, order: Callable[[], LabOrder], progress: Callable[
     try:
         channel, theirs = Channel.pair(f"lab {name}")
         with channel:
-            try:
+            with theirs:
                 _start_daemon(folder, theirs, lock)
-            finally:
-                theirs.close()
             _follow(folder, channel, order(), progress)
-    finally:
+    except BaseException:
         os.close(lock)
+        _await_end(folder)
+        raise
+    os.close(lock)
     return UpReport(was_up=False, seconds=time.monotonic() - started)
 
 
@@ -122,11 +126,50 @@ def down(root: Path, name: str) -> bool:
         except TransportError:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, 9)
+    if not _await_end(folder):
+        msg = f"lab {name} has not ended after {DOWN_SECONDS:g} s; see {folder.log}"
+        raise LabError(msg)
+    folder.control.unlink(missing_ok=True)
+    return True
+
+
+def _await_end(folder: LabFolder) -> bool:
+    """Return True once no process of the twin is left, False when some still is after DOWN_SECONDS."""
     deadline = time.monotonic() + DOWN_SECONDS
     while folder.is_locked():
         if time.monotonic() > deadline:
-            msg = f"lab {name} has not ended after {DOWN_SECONDS:g} s; see {folder.log}"
-            raise LabError(msg)
-        time.sleep(0.01)
-    folder.control.unlink(missing_ok=True)
+            return False
+        time.sleep(_POLL_SECONDS)
     return True
+
+
+def status(root: Path, name: str) -> LabStatus | None:
+    """Return the state of the twin, None when it is not up."""
+    client = LabClient(root, name)
+    return client.status() if client.is_up() else None
+
+
+def shell(root: Path, name: str, node: str, terminal: str) -> int:
+    """Open a shell inside a node on this terminal; return its exit status. `terminal` is the type of it (TERM)."""
+    client = LabClient(root, name)
+    with client.namespaces(client.node(node)) as namespaces:
+        return attach(namespaces, ["bash", "-l"], terminal)
+
+
+def tap(root: Path, name: str, link: str) -> int:
+    """Write what passes `<site>/<equipment>:<port>` on standard output, as pcap, until interrupted or the twin ends.
+
+    A port may also be an internal one (`vlan110`). Return the exit status of the capture, 0 when it ran.
+    """
+    equipment, separator, port = link.rpartition(":")
+    try:
+        interface = InterfaceName(port)
+    except ValueError as error:
+        msg = f"{Untrusted(link).shown(100)}: expected <site>/<equipment>:<port>"
+        raise LabError(msg) from error
+    if not separator:
+        msg = f"{Untrusted(link).shown(100)}: expected <site>/<equipment>:<port>"
+        raise LabError(msg)
+    client = LabClient(root, name)
+    with client.namespaces(client.node(equipment)) as namespaces:
+        return attach(namespaces, ["tcpdump", "-Z", "root", "-i", interface, "--immediate-mode", "-U", "-w", "-"])

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 def start_detached(
     place: str, arguments: Sequence[str], *, log: Path, pass_fds: Sequence[int], environment: Mapping[str, str]
 ) -> None:
-    """Start `arguments` under an init of its own, in a session of its own, and return at once.
+    """Start `arguments` as the first process of its namespaces, in a session of its own, and return at once.
 
-    The process outside the namespaces (`unshare`), the init and the program end together, whichever is killed, and
-    all that lives in the namespaces with them. TransportError when it cannot be started.
+    The process outside the namespaces (`unshare`) and the program end together, whichever is killed, and all that
+    lives in the namespaces with them. TransportError when it cannot be started.
     """
     command = [
         "setsid",
@@ -32,8 +32,6 @@ def start_detached(
         "--kill-child",
         "--mount-proc",
         "--propagation=private",
-        "tini",
-        "--",
         *arguments,
     ]
     try:

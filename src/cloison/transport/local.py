@@ -84,35 +84,41 @@ def _exchange(place: str, process: subprocess.Popen[bytes], stdin: bytes, deadli
     given, out, err = process.stdin, process.stdout, process.stderr
     if given is None or out is None or err is None:  # pragma: no cover  they were asked for
         raise TransportError(place, "the process has no pipes")
-    feeding, answering, complaining = given.fileno(), out.fileno(), err.fileno()
-    read = {answering: bytearray(), complaining: bytearray()}
+    read = {out.fileno(): bytearray(), err.fileno(): bytearray()}
     left = memoryview(stdin)
     with selectors.DefaultSelector() as selector:
-        for fd in (feeding, answering, complaining):
-            os.set_blocking(fd, False)
-            selector.register(fd, selectors.EVENT_WRITE if fd == feeding else selectors.EVENT_READ)
+        for stream, event in ((given, selectors.EVENT_WRITE), (out, selectors.EVENT_READ), (err, selectors.EVENT_READ)):
+            os.set_blocking(stream.fileno(), False)
+            selector.register(stream, event)
         while selector.get_map():
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 raise TimeoutError
             for key, _ in selector.select(remaining):
-                if key.fd == feeding:
+                if key.fileobj is given:
                     left = _feed(key.fd, left)
-                    if not left:
-                        selector.unregister(key.fd)
-                        given.close()
-                    continue
-                chunk = os.read(key.fd, _CHUNK)
-                if not chunk:
-                    selector.unregister(key.fd)
-                read[key.fd] += chunk
-                if len(read[key.fd]) > OUTPUT_LIMIT_BYTES:
-                    raise TransportError(place, f"the output passed {OUTPUT_LIMIT_BYTES} bytes")
+                    ended = not left
+                else:
+                    ended = not _collect(place, key.fd, read[key.fd])
+                if ended:
+                    selector.unregister(key.fileobj)
+                if ended and key.fileobj is given:
+                    given.close()
     try:
         process.wait(max(0.0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired as error:
         raise TimeoutError from error
-    return bytes(read[answering]), bytes(read[complaining])
+    stdout, stderr = read.values()
+    return bytes(stdout), bytes(stderr)
+
+
+def _collect(place: str, fd: int, read: bytearray) -> bool:
+    """Add what can be read; False at the end of the stream, TransportError when it is too much."""
+    chunk = os.read(fd, _CHUNK)
+    read += chunk
+    if len(read) > OUTPUT_LIMIT_BYTES:
+        raise TransportError(place, f"the output passed {OUTPUT_LIMIT_BYTES} bytes")
+    return bool(chunk)
 
 
 def _feed(fd: int, left: memoryview) -> memoryview:

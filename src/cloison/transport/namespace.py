@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import signal
 import socket
+import subprocess
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Self
 
@@ -80,14 +82,13 @@ class Namespaces:
     @classmethod
     def of_process(cls, pid: int) -> Self:
         """Open the namespaces that a process is in; OSError when it has ended."""
-        opened: list[int] = []
-        try:
+        with contextlib.ExitStack() as undo:
+            opened: list[int] = []
             for field in fields(cls):
-                opened.append(os.open(f"/proc/{pid}/ns/{field.name}", os.O_RDONLY | os.O_CLOEXEC))
-        except OSError:
-            for fd in opened:
-                os.close(fd)
-            raise
+                fd = os.open(f"/proc/{pid}/ns/{field.name}", os.O_RDONLY | os.O_CLOEXEC)
+                undo.callback(os.close, fd)
+                opened.append(fd)
+            undo.pop_all()
         return cls(*opened)
 
     @property
@@ -169,6 +170,19 @@ def entering(namespaces: Namespaces, arguments: Sequence[str]) -> list[str]:
         "--",
         *arguments,
     ]
+
+
+def attach(namespaces: Namespaces, arguments: Sequence[str], terminal: str = "dumb") -> int:
+    """Run one command inside on this process's own terminal, input and outputs; return its exit status.
+
+    An interrupt from the keyboard is for the command: this process outlives it. `terminal` becomes TERM.
+    """
+    environment = {**NODE_ENVIRONMENT, "TERM": terminal}
+    before = signal.signal(signal.SIGINT, lambda *_: None)  # not SIG_IGN, which the command would inherit
+    try:
+        return subprocess.run(entering(namespaces, arguments), env=environment, check=False).returncode
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class NamespaceRunner:

@@ -17,7 +17,7 @@ from cloison.transport.namespace import DROPPED_CAPABILITIES, NODE_ENVIRONMENT
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-_PR_CAPBSET_DROP, _PR_SET_CHILD_SUBREAPER = 24, 36
+_PR_CAPBSET_DROP = 24
 _FAILED = 127
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -35,12 +35,6 @@ class Program:
     environment: Mapping[str, str] = field(default_factory=lambda: NODE_ENVIRONMENT)
 
 
-def adopt_orphans() -> None:
-    """From now on, orphaned descendants of the calling process become its children (PR_SET_CHILD_SUBREAPER)."""
-    if _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl: cannot become a subreaper")
-
-
 def spawn(
     place: str, program: Program, *, enter: Callable[[], None], prepare: Callable[[], None] = lambda: None
 ) -> int:
@@ -48,7 +42,8 @@ def spawn(
 
     Two children are forked, since a process-id namespace is entered by a child of who asked for it: the first one
     calls `enter` (setns or unshare) and ends, the second calls `prepare`, drops the capabilities that no node has,
-    and becomes the program. The caller must have called `adopt_orphans`, and have a single thread.
+    and becomes the program. The caller is the first process of its own process-id namespace, so that the program,
+    once orphaned, is its child; it has a single thread.
     Raises TransportError with the step that failed.
     """
     reading, writing = os.pipe2(os.O_CLOEXEC)
@@ -56,7 +51,7 @@ def spawn(
     if first == 0:
         _first_child(program, writing, enter, prepare)
     os.close(writing)
-    with open(reading, "rb") as report:
+    with os.fdopen(reading, "rb") as report:
         said = report.read().decode(errors="replace")
     os.waitpid(first, 0)
     numbers = [line for line in said.splitlines() if line.isdigit()]
