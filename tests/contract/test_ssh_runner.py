@@ -55,7 +55,9 @@ class InetdDialer:
                 configuration,
             ]
             with (self.folder / "sshd.log").open("ab") as log:
-                self.servers.append(subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=log))
+                self.servers.append(
+                    subprocess.Popen(command, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=log)
+                )
         return ours
 
     def stop(self) -> None:

@@ -1,0 +1,130 @@
+"""What a device promises to the rest of Cloison. Whoever only reads (an audit) is given the Reader alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from ipaddress import IPv4Interface, IPv6Interface
+
+    from cloison.model import EquipmentName, Platform
+    from cloison.optics import Reading
+    from cloison.render.config import Config, Section, SectionName
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceState:
+    """One network interface as the kernel has it."""
+
+    name: str
+    enabled: bool
+    """Administratively up."""
+    up: bool
+    """Enabled, and with a carrier."""
+    mac: str
+    mtu: int
+    """Bytes."""
+    speed: int
+    """Mbit/s; 0 when the device does not say."""
+    addresses: tuple[IPv4Interface | IPv6Interface, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a device says of itself beside its configuration. All of it is the device's word."""
+
+    hostname: str
+    system: str
+    """Operating system and the versions of the daemons that sections live in."""
+    uptime_seconds: float
+    interfaces: tuple[InterfaceState, ...] = ()
+    vlan_ports: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    """The ports that carry a VLAN, tagged or not, by VLAN number."""
+    optics: Mapping[str, Reading] = field(default_factory=dict)
+    """What each optical module measures, by port."""
+    emulated: tuple[str, ...] = ()
+    """What is emulated here and no evidence about hardware, one sentence each."""
+    not_read_back: tuple[str, ...] = ()
+    """What a section sets and no daemon shows, one sentence each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What a device runs: canonical sections as its daemons show them, and its facts."""
+
+    config: Config
+    facts: Facts
+
+
+class Reader(Protocol):
+    """Reads a device and changes nothing on it."""
+
+    @property
+    def device(self) -> EquipmentName:
+        """Whose configuration this is."""
+
+    @property
+    def platform(self) -> Platform:
+        """How it is configured."""
+
+    def read(self) -> Running:
+        """Return every section as the daemons run it, in canonical text.
+
+        Raises DeviceError when an answer cannot be used, TransportError when the device cannot be reached.
+        """
+
+    def canonical(self, candidate: Config) -> Config:
+        """Return the candidate as the device itself would show it once loaded.
+
+        Where text can only be normalised by loading it, it is loaded into a throw-away instance of the real tool on
+        the device; what runs is not touched. Raises LoadError naming the section and the tool's own words.
+        """
+
+
+class Writer(Protocol):
+    """Changes a device, one section at a time."""
+
+    def load(self, section: Section) -> None:
+        """Make the running section equal to this one, whole, as one transaction where the platform has one.
+
+        Raises LoadError when the device refuses it.
+        """
+
+    def bring_up(self, section: Section) -> tuple[str, ...]:
+        """Start what the loaded section wants started and is not up; return the names of what stayed down.
+
+        Only tunnels need it, and only once both ends are loaded: an initiator that was refused does not try again.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """An open device. `close` releases what it was opened with."""
+
+    reader: Reader
+    writer: Writer
+    close: Close
+
+
+class Close(Protocol):
+    """Releases a connection."""
+
+    def __call__(self) -> None:
+        """Release it; a second call does nothing."""
+
+
+class Opener(Protocol):
+    """How a device is reached; the caller decides (through the tunnel, through the local port, in memory)."""
+
+    def __call__(self, device: EquipmentName) -> Device:
+        """Return the device over a new connection. Raises TransportError."""
+
+
+def depends_on_switch(name: SectionName) -> bool:
+    """Return True for a section that a rebuild of the switch rows may undo, and that must follow it (DESIGN section 7).
+
+    An internal port that was dropped returns down and without address; flows vanish with a change of fail mode.
+    """
+    return name.value in {"fibre", "interfaces", "edge"}
