@@ -40,11 +40,6 @@ class LabFolder:
         return self.path / "daemon.log"
 
     @property
-    def keys(self) -> Path:
-        """The folder of the SSH keys."""
-        return self.path / "keys"
-
-    @property
     def unpacked(self) -> Path:
         """Programs for nodes alone, laid over the host's /usr."""
         return Workspace(self.root).state / "root" / "usr"
