@@ -10,6 +10,7 @@ from cloison.desired.permit import OUTSIDE_INTERFACE, TUNNEL_INTERFACE, Permit, 
 from cloison.desired.switch import BRIDGE, FIRST_INTERNAL_PORT
 from cloison.desired.tunnel import TunnelState, tunnel_states
 from cloison.errors import InputError
+from cloison.flow import Protocol
 from cloison.intent.models import Kind
 from cloison.intent.network import PortMode
 from cloison.model import EquipmentName, InterfaceName, Model, Platform
@@ -50,6 +51,16 @@ class Outside(Model):
     """The other ends of its tunnels, sorted: the only addresses of the WAN that it speaks with."""
 
 
+class Conversation(Model):
+    """What the firewall itself opens, whoever permits it."""
+
+    number: int
+    """0 for the first."""
+    destination: IPv4Address
+    protocol: Protocol
+    port: int
+
+
 class FirewallState(Model):
     """Everything a firewall shall be."""
 
@@ -62,6 +73,8 @@ class FirewallState(Model):
     """One a segment, sorted by VLAN."""
     management: Gateway
     """The one of them whose address every conversation that the firewall itself opens comes from."""
+    conversations: tuple[Conversation, ...]
+    """Every conversation that the firewall itself opens inside the address plan."""
     outside: Outside
     local: LocalPort
     tunnel_interface: InterfaceName
@@ -105,6 +118,14 @@ def _management(device: Equipment, gateways: Iterable[Gateway]) -> Gateway:
     raise InputError(msg)
 
 
+def _conversations(opened: Iterable[Permit]) -> tuple[Conversation, ...]:
+    found = sorted({(pair.destination, permit.protocol, permit.port) for permit in opened for pair in permit.pairs})
+    return tuple(
+        Conversation(number=number, destination=destination, protocol=protocol, port=port)
+        for number, (destination, protocol, port) in enumerate(found)
+    )
+
+
 def firewall_state(intent: Intent, device: Equipment) -> FirewallState:
     """Return what a firewall shall be; InputError when `device` is none or a flow can not go through it."""
     site = intent.site_by_name[device.name.site]
@@ -113,6 +134,7 @@ def firewall_state(intent: Intent, device: Equipment) -> FirewallState:
         raise InputError(msg)
     tunnels = tunnel_states(intent, device)
     allowed = permits(intent, site)
+    from_firewall = tuple(permit for permit in allowed if permit.incoming is None)
     gateways = _gateways(site)
     return FirewallState(
         device=device.name,
@@ -122,6 +144,7 @@ def firewall_state(intent: Intent, device: Equipment) -> FirewallState:
         trunk=_trunk(device),
         gateways=gateways,
         management=_management(device, gateways),
+        conversations=_conversations(from_firewall),
         outside=Outside(
             interface=OUTSIDE_INTERFACE,
             address=site.wan_address,
@@ -134,6 +157,6 @@ def firewall_state(intent: Intent, device: Equipment) -> FirewallState:
         remote_prefixes=tuple(sorted({prefix for tunnel in tunnels for prefix in tunnel.remote_selectors})),
         plan=intent.prefix,
         to_firewall=tuple(permit for permit in allowed if permit.outgoing is None),
-        from_firewall=tuple(permit for permit in allowed if permit.incoming is None),
+        from_firewall=from_firewall,
         business=tuple(permit for permit in allowed if permit.incoming and permit.outgoing),
     )
