@@ -1,0 +1,185 @@
+"""Commands about the twin."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cloison.cli.app import app
+from cloison.cli.declared import JsonOption, workspace_of
+
+if TYPE_CHECKING:
+    from cloison.lab.client import LabClient
+    from cloison.lab.fault import Fault
+
+DEFAULT_LAB = "pilot"
+
+lab = typer.Typer(
+    name="lab",
+    help="Grow, break, mend and end the twin: the declared network out of namespaces and real daemons.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(lab)
+
+NameOption = Annotated[
+    str, typer.Option("--name", help="The name of the twin; several live side by side.", envvar="CLOISON_LAB")
+]
+
+
+@lab.command()
+def up(context: typer.Context, *, name: NameOption = DEFAULT_LAB, as_json: JsonOption = False) -> None:
+    """Start the twin; return once every node has booted and every service answers."""
+    from cloison.cli.output import print_json, progress, say
+    from cloison.intent.load import load
+    from cloison.lab.equip import order
+    from cloison.lab.verbs import status as status_of
+    from cloison.lab.verbs import up as start
+
+    workspace = workspace_of(context)
+    intent = load(workspace)
+    with progress(f"lab {name}") as narrate:
+        report = start(workspace.root, name, lambda: order(intent, workspace.root, name), narrate)
+    state = status_of(workspace.root, name)
+    nodes = len(state.nodes) if state else 0
+    if as_json:
+        print_json({"lab": name, "was_up": report.was_up, "seconds": round(report.seconds, 2), "nodes": nodes})
+    elif report.was_up:
+        say(f"lab {name} is up already: {nodes} nodes")
+    else:
+        say(f"lab {name} is up: {nodes} nodes in {report.seconds:.1f} s. Optical modules are emulated.")
+
+
+@lab.command()
+def down(context: typer.Context, *, name: NameOption = DEFAULT_LAB, as_json: JsonOption = False) -> None:
+    """End the twin; nothing of it is left."""
+    from cloison.cli.output import print_json, say
+    from cloison.lab.verbs import down as end
+
+    was_up = end(workspace_of(context).root, name)
+    if as_json:
+        print_json({"lab": name, "was_up": was_up})
+    else:
+        say(f"lab {name} is down" if was_up else f"lab {name} was not up")
+
+
+@lab.command()
+def status(context: typer.Context, *, name: NameOption = DEFAULT_LAB, as_json: JsonOption = False) -> None:
+    """Show the nodes, their services, and the faults injected."""
+    from cloison.cli.output import print_json, say
+    from cloison.lab.client import LabClient
+    from cloison.lab.fault import active_faults
+
+    client = LabClient(workspace_of(context).root, name)
+    state = client.status()
+    faults = active_faults(client)
+    if as_json:
+        print_json({"lab": name, "faults": [str(fault) for fault in faults], **state.model_dump(mode="json")})
+        return
+    say(f"lab {name}: {len(state.nodes)} nodes, {len(state.links)} cables, up for {state.seconds:.0f} s")
+    for node in state.nodes:
+        services = ", ".join(f"{service} {condition}" for service, condition in node.services.items())
+        say(f"  {node.node:<40} {'on ' if node.power else 'OFF'} {services}")
+    for failure in state.failures:
+        say(f"  not as `up` left it: {failure}", style="red")
+    say(f"  faults injected: {', '.join(faults) if faults else 'none'}")
+
+
+@lab.command()
+def shell(
+    context: typer.Context,
+    node: Annotated[str, typer.Argument(help="A node, by its name or the last part of it.")],
+    *,
+    name: NameOption = DEFAULT_LAB,
+) -> None:
+    """Open a shell inside a node."""
+    from cloison.lab.verbs import shell as enter
+
+    raise typer.Exit(enter(workspace_of(context).root, name, node, os.environ.get("TERM", "dumb")))
+
+
+@lab.command()
+def tap(
+    context: typer.Context,
+    link: Annotated[str, typer.Argument(help="<site>/<equipment>:<port>")],
+    *,
+    name: NameOption = DEFAULT_LAB,
+) -> None:
+    """Write what passes a port on standard output, as pcap."""
+    from cloison.lab.verbs import tap as listen
+
+    raise typer.Exit(listen(workspace_of(context).root, name, link))
+
+
+@lab.command()
+def faults(context: typer.Context, *, as_json: JsonOption = False) -> None:
+    """List the faults that can be injected, and the checks each must turn red."""
+    from cloison.cli.output import print_json, say
+    from cloison.intent.load import load
+    from cloison.lab.faults import catalogue
+
+    known = catalogue(load(workspace_of(context)))
+    if as_json:
+        fields = {"name", "layer", "title", "must", "may"}
+        print_json([fault.model_dump(mode="json", include=fields) for fault in known])
+        return
+    for fault in known:
+        say(f"{fault.name:<28} {fault.layer:<14} {fault.title}")
+
+
+@lab.command()
+def fault(
+    context: typer.Context,
+    fault_name: Annotated[str, typer.Argument(metavar="FAULT", help="One of `cloison lab faults`.")],
+    *,
+    name: NameOption = DEFAULT_LAB,
+    as_json: JsonOption = False,
+) -> None:
+    """Break the twin in one way, on purpose."""
+    from cloison.cli.output import print_json, say
+    from cloison.lab.fault import inject
+
+    chosen, client = _chosen(context, fault_name, name)
+    inject(client, chosen)
+    if as_json:
+        print_json({"lab": name, "injected": chosen.name, "must": chosen.must, "may": chosen.may})
+        return
+    say(f"{chosen.name}: {chosen.title}")
+    say(f"`cloison audit` must now turn red: {', '.join(chosen.must)}")
+
+
+@lab.command()
+def heal(
+    context: typer.Context,
+    fault_name: Annotated[str | None, typer.Argument(metavar="FAULT", help="By default, every fault injected.")] = None,
+    *,
+    name: NameOption = DEFAULT_LAB,
+    as_json: JsonOption = False,
+) -> None:
+    """Undo a fault, and await the event that shows it undone."""
+    from cloison.cli.output import print_json, progress, say
+    from cloison.lab.client import LabClient
+    from cloison.lab.fault import active_faults
+    from cloison.lab.fault import heal as undo
+
+    client = LabClient(workspace_of(context).root, name)
+    names = [fault_name] if fault_name else [str(active) for active in reversed(active_faults(client))]
+    with progress(f"lab {name}") as narrate:
+        for each in names:
+            narrate(f"healing {each}")
+            undo(client, _chosen(context, each, name)[0])
+    if as_json:
+        print_json({"lab": name, "healed": names})
+    else:
+        say(f"healed: {', '.join(names)}" if names else "no fault is injected")
+
+
+def _chosen(context: typer.Context, fault_name: str, name: str) -> tuple[Fault, LabClient]:
+    from cloison.intent.load import load
+    from cloison.lab.client import LabClient
+    from cloison.lab.faults import find
+
+    workspace = workspace_of(context)
+    return find(load(workspace), fault_name), LabClient(workspace.root, name)
