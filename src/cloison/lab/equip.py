@@ -28,8 +28,13 @@ _SCENE_BITS = 32
 
 
 def order(intent: Intent, root: Path, name: str) -> LabOrder:
-    """Return the order for the twin of that name; its credentials are made when it has none that serve."""
-    credentials = credentials_of(intent, LabFolder(root, Name(name)))
+    """Return the order for the twin of that name; its credentials are made when it has none that serve.
+
+    Raises LabError when the network holds what a twin cannot have, or the kept credentials cannot be read.
+    """
+    folder = LabFolder(root, Name(name))
+    folder.make()
+    credentials = current_credentials(intent, folder)
     cameras = [equipment.name for equipment in intent.equipment_by_name.values() if equipment.kind is Kind.CAMERA]
     given = services_of_all(intent, credentials, {camera: secrets.randbits(_SCENE_BITS) for camera in cameras})
     for device, modules in modules_of_all(intent).items():
@@ -37,7 +42,7 @@ def order(intent: Intent, root: Path, name: str) -> LabOrder:
     return LabOrder(design=design_lab(intent), given=given)
 
 
-def credentials_of(intent: Intent, folder: LabFolder) -> Credentials:
+def current_credentials(intent: Intent, folder: LabFolder) -> Credentials:
     """Return the credentials kept for a twin, or fresh ones, kept from now on, when they no longer serve."""
     now = datetime.now(UTC).replace(microsecond=0)  # certificates know whole seconds (RFC 5280 section 4.1.2.5)
     known = kept(folder.path)
