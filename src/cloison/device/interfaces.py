@@ -28,6 +28,7 @@ LEFT_OUT = frozenset({"lo", "ovs-netdev", "ovs-system", TUNNEL_INTERFACE})
 _USUAL_RULES = {(0, "local"), (32766, "main"), (32767, "default")}
 _ORDER = ("sysctl", "link", "address", "route", "rule", "neighbour", "qdisc")
 _DEFAULT_MTU = 1500
+_KEYWORDS = "priority from to iif oif fwmark ipproto sport dport via dev src metric table".split()  # noqa: SIM905
 
 Json = dict[str, object]
 
@@ -61,7 +62,7 @@ class InterfacesReading:
             *(line for link in links for line in _link_lines(link)),
             *(line for route in parsed(answers, "ip-route", "routes") for line in _route_lines(route)),
             *(line for rule in parsed(answers, "ip-rule", "rules") for line in _rule_lines(rule)),
-            *(line for rule in parsed(answers, "ip-rule6", "rules") for line in _rule_lines(rule, "-6 ")),
+            *(line for rule in parsed(answers, "ip-rule6", "rules") for line in _rule_lines(rule, "::/0")),
             *(_neighbour_line(entry) for entry in parsed(answers, "ip-neighbour", "neighbours")),
             *(f"qdisc {q['kind']} dev {q['dev']}" for q in parsed(answers, "queues", "queues") if _redirects(q)),
             *self._setting_lines(answers, links),
@@ -100,7 +101,10 @@ class InterfacesReading:
             case ["address", "replace", address, "dev", link]:
                 return [f"address replace {address} dev {link}"]
             case ["route", "replace", *words] if words:
-                return [f"route replace {' '.join(words)}"]
+                kind = words[:1] if len(words) % 2 == 0 else []
+                return [" ".join(["route replace", *kind, words[len(kind)], *_in_order(words[len(kind) + 1 :])])]
+            case ["rule", "add", *words] if words and len(words) % 2 == 0:
+                return [" ".join(["rule add", *_in_order(words)])]
             case _:
                 raise LoadError(place, f"section {self.name} is refused: a line of no known form: {line[:200]}")
 
@@ -200,13 +204,29 @@ def _destination(route: Json) -> str:
     return "::/0" if six else destination
 
 
-def _rule_lines(rule: Json, family: str = "") -> list[str]:
+def _rule_lines(rule: Json, everything: str = "all") -> list[str]:
+    """Return a rule in one line; `everything` is how a rule for every source of its family is written."""
     priority, table = rule.get("priority"), str(rule.get("table", ""))
     bare = set(rule) <= {"priority", "src", "table"} and rule.get("src") == "all"
     if bare and ((priority, table) in _USUAL_RULES or (priority, table) == (TUNNEL_PRIORITY, TUNNEL_TABLE)):
         return []
-    words = " ".join(f"{key} {value}" for key, value in sorted(rule.items()) if key != "priority")
-    return [f"{family}rule priority {priority} {words}"]
+    words = []
+    for key, value in rule.items():
+        if key in {"src", "dst"}:
+            shown = everything if value == "all" else str(value)
+            length = rule.get(f"{key}len")
+            words += ["from" if key == "src" else "to", f"{shown}/{length}" if length is not None else shown]
+        elif key not in {"srclen", "dstlen"}:
+            words += [key, "" if value is None else str(value)]
+    return [" ".join(["rule add", *_in_order(words)]).rstrip()]
+
+
+def _in_order(words: Sequence[str]) -> list[str]:
+    """Return pairs of a keyword and its value in one order, whatever order they were given in."""
+    pairs = list(zip(words[::2], words[1::2], strict=True))
+    known = {keyword: place for place, keyword in enumerate(_KEYWORDS)}
+    pairs.sort(key=lambda pair: (known.get(pair[0], len(known)), pair))
+    return [word for pair in pairs for word in pair if word]
 
 
 def _neighbour_line(entry: Json) -> str:

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     from cloison.device.interfaces import InterfacesReading
     from cloison.transport.base import Runner
 
-_MUST = 'must() { "$@" || { echo "at: $*" >&2; exit 1; }; }\n'
+_MUST = """
+must() { "$@" || { echo "at: $*" >&2; exit 1; }; }
+rule() {
+  said=$(ip rule add "$@" 2>&1) && return
+  case $said in *"File exists"*) ;; *) echo "$said at: rule add $*" >&2; exit 1;; esac
+}
+"""
 
 
 class InterfacesLoading:
@@ -46,8 +52,14 @@ def make_script(candidate: str) -> str:
     calls = []
     for line in lines_of(candidate):
         words = line.split()
-        program = ["sysctl", "-q", "-w", *words[1:]] if words[0] == "sysctl" else ["ip", *words]
-        calls.append(f"must {shlex.join(program)}\n")
+        match words:
+            case ["sysctl", setting]:
+                call = ["must", "sysctl", "-q", "-w", setting]
+            case ["rule", "add", *rule]:
+                call = ["rule", *rule]
+            case _:
+                call = ["must", "ip", *words]
+        calls.append(f"{shlex.join(call)}\n")
     return _MUST + "".join(calls)
 
 
@@ -72,10 +84,8 @@ def _removal(words: list[str]) -> list[str]:
             call = ["ip", "link", "set", "dev", link, "down"]
         case ["route", "replace", *route]:
             call = ["ip", "route", "delete", *route]
-        case ["rule", "priority", priority, *_]:
-            call = ["ip", "rule", "delete", "priority", priority]
-        case ["-6", "rule", "priority", priority, *_]:
-            call = ["ip", "-6", "rule", "delete", "priority", priority]
+        case ["rule", "add", *rule]:
+            call = ["ip", "rule", "delete", *rule]
         case ["neighbour", "replace", address, "lladdr", _, "dev", link, *_]:
             call = ["ip", "neighbour", "delete", address, "dev", link]
         case ["qdisc", kind, "dev", link]:
