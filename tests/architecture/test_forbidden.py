@@ -125,9 +125,10 @@ def silenced(path: str, text: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", TEXTS)
-def test_every_host_key_is_pinned(path: str) -> None:
-    assert unpinned(path, (ROOT / path).read_text(encoding="utf-8")) == []
+def test_every_host_key_is_pinned() -> None:
+    assert TEXTS
+    bad = [line for path in TEXTS for line in unpinned(path, (ROOT / path).read_text("utf-8", "replace"))]
+    assert bad == []
 
 
 @pytest.mark.parametrize("checker", [processes, scapy, silenced])
