@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from cloison.errors import ProbeError
 from cloison.probe.craft import ETHERNET_BYTES, MAGIC
-from cloison.probe.pcap import HEADER_BYTES, LinkType
+from cloison.probe.pcap import HEADER_BYTES
 from cloison.transport.namespace import open_socket_in
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ class Captured:
     """Of the whole packet, in bytes."""
     data: bytes
     """Its first HEADER_BYTES bytes."""
+    ethernet: bool
+    """Whether they begin with an Ethernet header; with an IP header otherwise."""
 
 
 def everything(kept: int = HEADER_BYTES) -> list[Instruction]:
@@ -103,9 +105,9 @@ def attach_filter(sock: socket.socket, program: Sequence[Instruction]) -> None:
 class Capture:
     """One open ear. Close it last: closing an AF_PACKET socket takes 13 ms."""
 
-    def __init__(self, sock: socket.socket, link_type: LinkType, *, shows_arrival: bool = True) -> None:
+    def __init__(self, sock: socket.socket, *, ethernet: bool, shows_arrival: bool = True) -> None:
         self.socket = sock
-        self.link_type = link_type
+        self.ethernet = ethernet
         self.shows_arrival = shows_arrival
         """Whether what it hears coming in has arrived there; a host that forwards hears what only passes by."""
         self._drops = 0
@@ -114,25 +116,25 @@ class Capture:
     def on_link(cls, namespace: int, interface: str, program: Sequence[Instruction], expected: int) -> Capture:
         """Hear one interface, both directions, before any filter of its host; OSError when it cannot be opened."""
         sock = open_socket_in(namespace, socket.AF_PACKET, socket.SOCK_RAW)
-        return cls(prepared(sock, program, expected, interface), LinkType.ETHERNET)
+        return cls(prepared(sock, program, expected, interface), ethernet=True)
 
     @classmethod
     def on_every_link(cls, namespace: int, program: Sequence[Instruction], expected: int) -> Capture:
         """Hear all interfaces of a host from the IP header on, tunnels among them."""
         # Bound to no interface, it hears from its first instant: what comes before the filter is told apart later.
         sock = open_socket_in(namespace, socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETH_P_ALL))
-        return cls(prepared(sock, program, expected), LinkType.RAW, shows_arrival=False)
+        return cls(prepared(sock, program, expected), ethernet=False, shows_arrival=False)
 
     @classmethod
     def past_filter(cls, namespace: int, protocol: int, program: Sequence[Instruction], expected: int) -> Capture:
         """Hear what a host takes in for itself: a raw IP socket gets its copy after the input hook (raw(7))."""
         sock = open_socket_in(namespace, socket.AF_INET, socket.SOCK_RAW, protocol)
-        return cls(prepared(sock, program, expected), LinkType.RAW)
+        return cls(prepared(sock, program, expected), ethernet=False)
 
     @property
     def header_at(self) -> int:
         """Where the IP header of a captured packet begins."""
-        return ETHERNET_BYTES if self.link_type is LinkType.ETHERNET else 0
+        return ETHERNET_BYTES if self.ethernet else 0
 
     def drain(self) -> Iterator[Captured]:
         """Yield what has come since the last time."""
@@ -166,6 +168,7 @@ class Capture:
             vlan=vlan,
             length=length,
             data=data,
+            ethernet=self.ethernet,
         )
 
     def drops(self) -> int:

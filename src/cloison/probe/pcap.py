@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from enum import IntEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,23 +14,21 @@ if TYPE_CHECKING:
 HEADER_BYTES = 96
 """How much of a packet is kept: headers, and what marks a probe; never a picture."""
 _MAGIC_NANOSECONDS = 0xA1B23C4D
+_ETHERNET = 1
+_NO_ADDRESSES = bytes(12) + b"\x08\x00"
 
 
-class LinkType(IntEnum):
-    """What a record begins with (the registry of link types)."""
+def write_pcap(path: Path, packets: Iterable[Captured]) -> int:
+    """Write the packets, HEADER_BYTES of each, in the order of their times; return how many there were.
 
-    ETHERNET = 1
-    RAW = 101
-    """An IP header."""
-
-
-def write_pcap(path: Path, packets: Iterable[Captured], link_type: LinkType) -> int:
-    """Write the packets, HEADER_BYTES of each, in the order of their times; return how many there were."""
+    All as Ethernet: what was heard from the IP header on gets one with empty addresses.
+    """
     ordered = sorted(packets, key=lambda packet: packet.nanoseconds)
     with path.open("wb") as file:
-        file.write(struct.pack("<IHHiIII", _MAGIC_NANOSECONDS, 2, 4, 0, 0, HEADER_BYTES, link_type))
+        file.write(struct.pack("<IHHiIII", _MAGIC_NANOSECONDS, 2, 4, 0, 0, HEADER_BYTES, _ETHERNET))
         for packet in ordered:
-            kept = packet.data[:HEADER_BYTES]
+            added = b"" if packet.ethernet else _NO_ADDRESSES
+            kept = (added + packet.data)[:HEADER_BYTES]
             seconds, rest = divmod(packet.nanoseconds, 1_000_000_000)
-            file.write(struct.pack("<IIII", seconds, rest, len(kept), packet.length) + kept)
+            file.write(struct.pack("<IIII", seconds, rest, len(kept), len(added) + packet.length) + kept)
     return len(ordered)
