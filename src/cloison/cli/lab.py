@@ -118,7 +118,7 @@ def faults(context: typer.Context, *, as_json: JsonOption = False) -> None:
     """List the faults that can be injected, and the checks each must turn red."""
     from cloison.cli.output import print_json, say
     from cloison.intent.load import load
-    from cloison.lab.faults import catalogue
+    from cloison.lab.faults.catalogue import catalogue
 
     known = catalogue(load(workspace_of(context)))
     if as_json:
@@ -179,7 +179,7 @@ def heal(
 def _chosen(context: typer.Context, fault_name: str, name: str) -> tuple[Fault, LabClient]:
     from cloison.intent.load import load
     from cloison.lab.client import LabClient
-    from cloison.lab.faults import find
+    from cloison.lab.faults.catalogue import find
 
     workspace = workspace_of(context)
     return find(load(workspace), fault_name), LabClient(workspace.root, name)

@@ -1,0 +1,32 @@
+"""Every fault there is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cloison.errors import LabError
+from cloison.lab.faults import edge, fibre, filter_rules, hosts, routes, stream, switch, tunnel
+
+if TYPE_CHECKING:
+    from cloison.intent.network import Intent
+    from cloison.lab.fault import Fault
+
+_LAYERS = (switch, edge, filter_rules, tunnel, routes, hosts, stream, fibre)
+
+
+def catalogue(intent: Intent) -> tuple[Fault, ...]:
+    """Return every fault, layer by layer. They are about the pilot: LabError when the intent has no such site."""
+    try:
+        return tuple(fault for layer in _LAYERS for fault in layer.faults(intent))
+    except KeyError as error:
+        msg = f"the catalogue of faults is written for the pilot's network, which has {error}; this one has not"
+        raise LabError(msg) from error
+
+
+def find(intent: Intent, name: str) -> Fault:
+    """Return the fault of that name; LabError with the names there are."""
+    known = {str(fault.name): fault for fault in catalogue(intent)}
+    if name not in known:
+        msg = f"{name}: no such fault; expected one of {', '.join(known)}"
+        raise LabError(msg)
+    return known[name]

@@ -1,0 +1,57 @@
+"""Faults of hosts: a socket too many, a service stopped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cloison.lab.fault import Fault, Layer, Script, Start, Stop
+from cloison.lab.faults.pilot import LOG_COLLECTOR, RECORDER, TIME_SERVER, shows
+from cloison.model import Name
+
+if TYPE_CHECKING:
+    from cloison.intent.network import Intent
+
+_EXTRA_PORT = 8000
+
+
+def faults(intent: Intent) -> tuple[Fault, ...]:  # noqa: ARG001  every layer is asked alike
+    """Return the faults of this layer."""
+    listening = f"ss -Hltn 'sport = :{_EXTRA_PORT}' | grep -q ."
+    return (
+        Fault(
+            name=Name("extra-listener"),
+            layer=Layer.HOSTS,
+            title="a program nobody declared listens on the recorder",
+            inject=(
+                Script(
+                    node=RECORDER,
+                    script=f"setsid /usr/bin/python3 -m http.server {_EXTRA_PORT} --directory /tmp "
+                    "</dev/null >/dev/null 2>&1 & echo $! >/run/extra-listener\n"
+                    f"n=0; until {listening}; do n=$((n + 1)); [ $n -lt 100 ] || exit 1; sleep 0.1; done",
+                ),
+            ),
+            heal=(Script(node=RECORDER, script="kill $(cat /run/extra-listener)"),),
+            healed=shows(RECORDER, f"! {listening}"),
+            must=("hosts/sockets/roussy-le-village.nvr",),
+        ),
+        Fault(
+            name=Name("time-source-stopped"),
+            layer=Layer.HOSTS,
+            title="the time server is stopped",
+            inject=(Stop(node=TIME_SERVER, service=Name("chronyd")),),
+            heal=(Start(node=TIME_SERVER, service=Name("chronyd")),),
+            healed=shows(TIME_SERVER, "ss -Hlun 'sport = :123' | grep -q ."),
+            must=("hosts/time/operations-centre.time-server",),
+            may=("hosts/time/*", "hosts/sockets/operations-centre.time-server", "reach/*time-server--ntp"),
+        ),
+        Fault(
+            name=Name("collector-stopped"),
+            layer=Layer.HOSTS,
+            title="the log collector is stopped",
+            inject=(Stop(node=LOG_COLLECTOR, service=Name("rsyslogd")),),
+            heal=(Start(node=LOG_COLLECTOR, service=Name("rsyslogd")),),
+            healed=shows(LOG_COLLECTOR, "ss -Hltn 'sport = :6514' | grep -q ."),
+            must=("hosts/sockets/operations-centre.log-collector",),
+            may=("hosts/logs/*", "reach/*log-collector--syslog-tls"),
+        ),
+    )
