@@ -162,10 +162,11 @@ def read_start(path: Path, limit: int) -> bytes:
         reason = "a symbolic link; expected the file itself" if path.is_symlink() else error.strerror
         msg = f"{path}: {reason}"
         raise WorkspaceError(msg) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        msg = f"{path}: not a regular file"
+        raise WorkspaceError(msg)
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            msg = f"{path}: not a regular file"
-            raise WorkspaceError(msg)
         return file.read(limit + 1)
 
 

@@ -33,7 +33,7 @@ DEPTH_LIMIT = 20
 _CHARACTER_PROBLEMS_SHOWN = 10
 _INTEGER_DIGITS = 18
 _HIDDEN_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-_INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
+_INTEGER = re.compile(r"0|-?[1-9][0-9]*")
 _DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)\.[0-9]+")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|nan)", re.IGNORECASE)
 _NOTHING = {"", "~", "null", "Null", "NULL"}
@@ -125,8 +125,11 @@ def _unreadable(mistakes: list[Mistake]) -> Document:
 def _character_mistakes(text: str) -> list[Mistake]:
     """Return the first tab or hidden character of each line, for the first lines that have one."""
     mistakes: list[Mistake] = []
-    for number, line in enumerate(text.split("\n"), 1):
-        for column, character in enumerate(line.removesuffix("\r"), 1):
+    for number, ended in enumerate(text.split("\n"), 1):
+        line = ended.removesuffix("\r")
+        if line.isascii() and line.isprintable():
+            continue
+        for column, character in enumerate(line, 1):
             mistake = _character_mistake(character, Place(number, column))
             if mistake is not None:
                 mistakes.append(mistake)
@@ -277,7 +280,7 @@ class _Reader:
         """Return what an unquoted scalar says, when every reader of YAML reads it so."""
         if text in {"true", "false"}:
             return text == "true"
-        if _INTEGER.fullmatch(text) and len(text) <= _INTEGER_DIGITS and text != "-0":
+        if _INTEGER.fullmatch(text) and len(text.removeprefix("-")) <= _INTEGER_DIGITS:
             return int(text)
         if _DECIMAL.fullmatch(text) and math.isfinite(float(text)):
             return float(text)

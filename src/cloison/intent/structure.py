@@ -55,7 +55,9 @@ def structure_mistakes(error: ValidationError, model: type[Model], document: Doc
 
 def _is_noise(detail: ErrorDetails, path: Path, document: Document) -> bool:
     """Return whether another mistake has been reported that explains this one."""
-    if any(path[:length] in document.refused for length in range(len(path) + 1)):
+    # An unknown key is one whatever its value.
+    about = path[:-1] if detail["type"] == "extra_forbidden" else path
+    if any(about[:length] in document.refused for length in range(len(about) + 1)):
         return True
     if detail["type"] == "missing":
         return path[:-1] in document.incomplete
