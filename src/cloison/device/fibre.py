@@ -138,9 +138,7 @@ def _trunks(answers: Answers) -> dict[str, str]:
     found = {}
     for row in rows:
         if row.table == "Port":
-            trunks = row.columns.get("trunks")
-            numbers = trunks[1] if isinstance(trunks, list) else [trunks]
-            found[str(row.columns.get("name"))] = ",".join(str(number) for number in numbers) or "all"
+            found[str(row.columns.get("name"))] = ",".join(map(str, row.numbers("trunks"))) or "all"
     return found
 
 

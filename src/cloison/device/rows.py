@@ -67,6 +67,10 @@ class Row:
         """Return the rows that a column refers to, by identity."""
         return [str(value) for kind, value in _atoms(self.columns.get(column)) if kind == "uuid"]
 
+    def numbers(self, column: str) -> list[int]:
+        """Return the numbers in a column, one or several."""
+        return [value for _, value in _atoms(self.columns.get(column)) if isinstance(value, int)]
+
 
 def _atoms(value: object) -> Iterator[tuple[str, object]]:
     """Yield what a column holds, each with `uuid` or an empty text before it (RFC 7047 section 5.1)."""
@@ -225,3 +229,37 @@ def transaction(candidate: str) -> list[str]:
     for line in lines_of(candidate):
         words += (["--"] if words else []) + shlex.split(line)
     return words
+
+
+_MAPS = frozenset({"other_config", "external_ids", "options", "bfd", "lldp"})
+_OWN_TABLES = ("bridge", "port", "interface")
+
+
+def rebuilding(canonical: str) -> str:
+    """Return the section that makes these rows, one ovs-vsctl sub-command a line, from their canonical text.
+
+    Raises ValueError for a row of a table that no section declares (a mirror, a controller, a manager).
+    """
+    rows = [line.split(" ") for line in lines_of(canonical)]
+    foreign = [row[0] for row in rows if row[0] not in _OWN_TABLES]
+    if foreign:
+        msg = f"a row of table {foreign[0]} cannot be made again"
+        raise ValueError(msg)
+    lines = ["--if-exists del-br br0"]
+    for table in _OWN_TABLES:
+        for _, name, *settings in (row for row in rows if row[0] == table):
+            bridge, *below = name.split("/")
+            if table == "bridge":
+                lines.append(f"add-br {bridge}")
+            elif table == "port" and below != [bridge]:
+                lines.append(f"add-port {bridge} {below[0]}")
+            if words := [_setting(setting) for setting in settings]:
+                lines.append(shlex.join(["set", table, name.split("/")[-1], *words]))
+    return joined(lines)
+
+
+def _setting(shown: str) -> str:
+    column, _, value = shown.partition("=")
+    if column not in _MAPS:
+        return shown
+    return f"{column}={{{','.join(pair.replace(':', '=', 1) for pair in value.split(','))}}}"

@@ -1,0 +1,61 @@
+"""How one device is reached, and how it is opened over SSH with its host key pinned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cloison.device.contract import Device
+from cloison.device.daemons import DaemonReader, DaemonWriter
+from cloison.transport.base import Dialer
+from cloison.transport.ssh import SshRunner
+
+if TYPE_CHECKING:
+    from cloison.model import HostKeyFingerprint
+    from pathlib import Path
+    from ipaddress import IPv4Address
+    from collections.abc import Sequence
+
+    from cloison.model import EquipmentName, Platform
+    from cloison.render.config import SectionName
+
+__all__ = ["Access", "Dialer", "open_device"]
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Everything that an SSH connection to a device needs."""
+
+    address: IPv4Address
+    port: int
+    username: str
+    key_file: Path
+    host_key: HostKeyFingerprint
+    dialer: Dialer
+    """From where the connection is opened."""
+    connect_seconds: float
+    command_seconds: float
+    """Time limit of one batch of commands."""
+
+
+def open_device(access: Access, device: EquipmentName, platform: Platform, sections: Sequence[SectionName]) -> Device:
+    """Return the device over a new SSH connection, which stands already.
+
+    Raises HostKeyError, TransportTimeout or TransportError.
+    """
+    runner = SshRunner(
+        device,
+        str(access.address),
+        access.port,
+        access.username,
+        key_file=access.key_file,
+        host_key=access.host_key,
+        dialer=access.dialer,
+        connect_timeout=access.connect_seconds,
+    )
+    runner.connect()
+    return Device(
+        reader=DaemonReader(runner, device, platform, sections, access.command_seconds),
+        writer=DaemonWriter(runner, device, platform),
+        close=runner.close,
+    )

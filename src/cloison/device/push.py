@@ -1,0 +1,84 @@
+"""Loads what has changed on one device, in the order of sections, and whatever hangs on it."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+from cloison.device.contract import depends_on_switch
+from cloison.device.rows import rebuilding
+from cloison.device.section import joined
+from cloison.errors import LoadError
+from cloison.render.config import Section, SectionName
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cloison.device.contract import Writer
+    from cloison.render.config import Config
+
+_FINDINGS = ("foreign ", "differs: ")
+"""What begins a line that a reading adds to a section and that no section holds."""
+
+
+def changed(running: Config, canonical: Config) -> tuple[SectionName, ...]:
+    """Return the sections of a canonical candidate that differ from what runs, in the order of application."""
+    return tuple(section.name for section in canonical.sections if running.section(section.name).text != section.text)
+
+
+def difference(running: Section, canonical: Section) -> str:
+    """Return a unified diff from what runs to a canonical candidate; an empty text when they are equal."""
+    lines = difflib.unified_diff(
+        running.text.splitlines(keepends=True),
+        canonical.text.splitlines(keepends=True),
+        f"running/{running.name}",
+        f"candidate/{canonical.name}",
+    )
+    return "".join(lines)
+
+
+def loads(running: Config, candidate: Config, canonical: Config) -> Iterator[Section]:
+    """Yield what has to be loaded so that a device runs the candidate, in order.
+
+    That is each section of the candidate that differs from what runs, and after a rebuild of the switch rows every
+    section that it may undo: as in the candidate, or as it ran when the candidate leaves it alone.
+    """
+    different = changed(running, canonical)
+    rebuilt = SectionName.SWITCH in different
+    for section in running.sections:
+        if section.name in different:
+            yield candidate.section(section.name)
+        elif rebuilt and depends_on_switch(section.name):
+            yield (
+                candidate.section(section.name) if section.name in candidate.names else loadable(running, section.name)
+            )
+
+
+def push(writer: Writer, running: Config, candidate: Config, canonical: Config) -> tuple[SectionName, ...]:
+    """Load what differs; return the sections that were loaded. Sections that do not differ are not touched.
+
+    Raises LoadError for the first one that is refused; the message names those that were loaded before it.
+    """
+    done: list[SectionName] = []
+    for section in loads(running, candidate, canonical):
+        try:
+            writer.load(section)
+        except LoadError as error:
+            if not done:
+                raise
+            said = str(error).removeprefix(f"{error.device}: ")
+            raise LoadError(error.device, f"{said} (loaded before it: {', '.join(done)})") from error
+        done.append(section.name)
+    return tuple(done)
+
+
+def loadable(running: Config, name: SectionName) -> Section:
+    """Return a section as it runs, in a text that can be loaded; LoadError when it holds what nobody can make again."""
+    lines = running.section(name).text.splitlines()
+    text = joined([line for line in lines if not line.startswith(_FINDINGS)])
+    if name is SectionName.SWITCH:
+        try:
+            text = rebuilding(text)
+        except ValueError as error:
+            raise LoadError(running.device, f"section {name} cannot be put back: {error}") from error
+    return Section(name=name, text=text)
