@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft7Validator
 
-from cloison.errors import IntentError
+from cloison.errors import IntentError, WorkspaceError
 from cloison.intent.document import read_document
 from cloison.intent.load import load
-from cloison.intent.rules import rule
-from cloison.intent.schema import KINDS, schema_files, schemas
+from cloison.intent.rules import RULES, rule
+from cloison.intent.schema import KINDS, schema_files, schemas, write_schemas
 from cloison.workspace import find_workspace
 
 ROOT = Path(__file__).parents[2]
@@ -122,9 +122,28 @@ def test_schema_text_ends_with_a_line_end() -> None:
         assert json.loads(text)["$schema"] == "http://json-schema.org/draft-07/schema#"
 
 
+def test_schemas_are_written_where_the_modelines_point(tmp_path: Path) -> None:
+    (tmp_path / "inventory").mkdir()
+    workspace = find_workspace(tmp_path)
+    written = write_schemas(workspace)
+    assert {path: path.read_text(encoding="utf-8") for path in written} == schema_files(workspace)
+
+
+def test_schemas_of_no_inventory_are_not_written(tmp_path: Path) -> None:
+    with pytest.raises(WorkspaceError, match="No such file"):
+        write_schemas(find_workspace(tmp_path))
+
+
 def test_rule_is_explained_in_either_case() -> None:
     assert rule("cl503") == rule("CL503")
-    assert "invariants.yaml" in rule("CL503")
+    assert "invariants.yaml" in rule("CL503").explanation
+
+
+def test_every_rule_has_a_title_and_whole_sentences() -> None:
+    for code, said in RULES.items():
+        assert said.code == code
+        assert 0 < len(said.title) <= 50
+        assert said.explanation.endswith((".", ".)"))
 
 
 def test_unknown_rule_is_refused_with_the_nearest() -> None:

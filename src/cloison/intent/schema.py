@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from cloison.errors import WorkspaceError
 from cloison.intent.models import (
     BlueprintFile,
     DefaultsFile,
@@ -52,11 +53,24 @@ def schemas() -> dict[str, dict[str, JsonValue]]:
 
 
 def schema_files(workspace: Workspace) -> dict[Path, str]:
-    """Return the path and the text of each schema file of a workspace; writing them is the caller's to do."""
+    """Return the path and the text of each schema file of a workspace."""
     folder = workspace.root / SCHEMAS
     return {
         folder / name: json.dumps(schema, indent=2, ensure_ascii=False) + "\n" for name, schema in schemas().items()
     }
+
+
+def write_schemas(workspace: Workspace) -> tuple[Path, ...]:
+    """Write the schemas where the modelines of the inventory's files point, and return their paths."""
+    files = schema_files(workspace)
+    try:
+        (workspace.root / SCHEMAS).mkdir(exist_ok=True)
+        for path, text in files.items():
+            path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        msg = f"{workspace.root / SCHEMAS}: {error.strerror}; expected an inventory that can be written"
+        raise WorkspaceError(msg) from error
+    return tuple(files)
 
 
 def _schema(model: type[Model]) -> dict[str, JsonValue]:
