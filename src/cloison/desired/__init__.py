@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from cloison.desired.firewall import FirewallState, firewall_state
 from cloison.desired.link import LinkState
+from cloison.desired.permit import flows_by_site
 from cloison.desired.switch import SwitchState, switch_state
 from cloison.desired.tunnel import TunnelState
 from cloison.errors import InputError
@@ -16,8 +17,11 @@ from cloison.intent.models import Kind
 from cloison.model import Platform
 
 if TYPE_CHECKING:
-    from cloison.intent.network import Intent
-    from cloison.model import EquipmentName
+    from collections.abc import Mapping
+
+    from cloison.flow import Flow
+    from cloison.intent.network import Equipment, Intent
+    from cloison.model import EquipmentName, Name
 
 __all__ = ["FirewallState", "LinkState", "Platform", "SwitchState", "TunnelState", "state_of", "states_of"]
 
@@ -29,11 +33,16 @@ def state_of(intent: Intent, device: EquipmentName) -> FirewallState | SwitchSta
         names = ", ".join(sorted(known.name for known in intent.devices))
         msg = f"{device} is not a device; expected one of {names}"
         raise InputError(msg)
-    if equipment.kind is Kind.FIREWALL:
-        return firewall_state(intent, equipment)
-    return switch_state(intent, equipment)
+    return _state(intent, equipment, flows_by_site(intent.flows))
 
 
 def states_of(intent: Intent) -> tuple[FirewallState | SwitchState, ...]:
     """Return what every device shall be, in the order of the intent."""
-    return tuple(state_of(intent, device.name) for device in intent.devices)
+    flows = flows_by_site(intent.flows)
+    return tuple(_state(intent, device, flows) for device in intent.devices)
+
+
+def _state(intent: Intent, device: Equipment, flows: Mapping[Name, tuple[Flow, ...]]) -> FirewallState | SwitchState:
+    if device.kind is Kind.FIREWALL:
+        return firewall_state(intent, device, flows.get(device.name.site, ()))
+    return switch_state(intent, device)

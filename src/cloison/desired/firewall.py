@@ -18,6 +18,7 @@ from cloison.model import EquipmentName, InterfaceName, Model, Platform
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from cloison.flow import Flow
     from cloison.intent.network import Equipment, Intent, Site
 
 
@@ -126,14 +127,17 @@ def _conversations(opened: Iterable[Permit]) -> tuple[Conversation, ...]:
     )
 
 
-def firewall_state(intent: Intent, device: Equipment) -> FirewallState:
-    """Return what a firewall shall be; InputError when `device` is none or a flow can not go through it."""
+def firewall_state(intent: Intent, device: Equipment, flows: Iterable[Flow]) -> FirewallState:
+    """Return what a firewall shall be, out of the flows of its site.
+
+    Raises InputError when `device` is no firewall, or a flow can not go through it.
+    """
     site = intent.site_by_name[device.name.site]
     if device.kind is not Kind.FIREWALL or device.platform is None:
         msg = f"{device.name}: expected a firewall with a platform"
         raise InputError(msg)
     tunnels = tunnel_states(intent, device)
-    allowed = permits(intent, site)
+    allowed = permits(site, flows, tunnels)
     from_firewall = tuple(permit for permit in allowed if permit.incoming is None)
     gateways = _gateways(site)
     return FirewallState(

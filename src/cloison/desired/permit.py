@@ -13,8 +13,9 @@ from cloison.model import InterfaceName, Model, Name
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from cloison.desired.tunnel import TunnelState
     from cloison.flow import Endpoint, Flow
-    from cloison.intent.network import Intent, Segment, Site
+    from cloison.intent.network import Segment, Site
 
 OUTSIDE_INTERFACE = InterfaceName("wan0")
 TUNNEL_INTERFACE = InterfaceName("ipsec0")
@@ -49,42 +50,58 @@ def segment_interface(segment: Segment) -> InterfaceName:
     return InterfaceName(f"vlan{segment.vlan}")
 
 
-def _interface(intent: Intent, site: Site, flow: Flow, end: Endpoint) -> InterfaceName | None:
-    """Return where the site's firewall sees this end of a flow; None when it is the firewall itself."""
-    if end.name == site.firewall.name:
-        return None
-    if end.name.site == site.name:
-        for segment in site.segments:
-            if end.address in segment.prefix:
-                return segment_interface(segment)
-    elif any(
-        any(end.address in selector for selector in tunnel.end_of(site.firewall.name)[1].selectors)
-        for tunnel in intent.tunnels_of(site.firewall.name)
-    ):
-        return TUNNEL_INTERFACE
-    msg = f"{site.firewall.name}: flow {flow.rule}: no segment and no tunnel leads to {end.name} ({end.address})"
-    raise InputError(msg)
+def flows_by_site(flows: Iterable[Flow]) -> dict[Name, tuple[Flow, ...]]:
+    """Return the flows that begin or end at each site, in their order."""
+    found: dict[Name, list[Flow]] = defaultdict(list)
+    for flow in flows:
+        for site in {flow.source.name.site, flow.destination.name.site}:
+            found[site].append(flow)
+    return {site: tuple(of_site) for site, of_site in found.items()}
 
 
-def permits(intent: Intent, site: Site) -> tuple[Permit, ...]:
-    """Return what the firewall of a site lets begin, sorted by flow id, interfaces and port.
+class _Sight:
+    """Where one firewall sees each end of a flow."""
+
+    def __init__(self, site: Site, tunnels: Iterable[TunnelState]) -> None:
+        self.site = site
+        self.far: dict[int, set[int]] = defaultdict(set)
+        """Network addresses of what lies beyond the tunnels, by network mask: one look a mask, however many peers."""
+        for tunnel in tunnels:
+            for selector in tunnel.remote_selectors:
+                self.far[int(selector.netmask)].add(int(selector.network_address))
+
+    def interface(self, flow: Flow, end: Endpoint) -> InterfaceName | None:
+        """Return the interface that leads to an end of a flow; None when it is the firewall itself."""
+        if end.name == self.site.firewall.name:
+            return None
+        if end.name.site == self.site.name:
+            for segment in self.site.segments:
+                if end.address in segment.prefix:
+                    return segment_interface(segment)
+        elif any(int(end.address) & mask in networks for mask, networks in self.far.items()):
+            return TUNNEL_INTERFACE
+        msg = f"{self.site.firewall.name}: flow {flow.rule}: neither a segment nor a tunnel leads to {end.name}"
+        raise InputError(msg)
+
+
+def permits(site: Site, flows: Iterable[Flow], tunnels: Iterable[TunnelState]) -> tuple[Permit, ...]:
+    """Return what the firewall of a site lets begin, out of the site's flows, by flow id, interfaces and port.
 
     Raises InputError when a flow can not go through the firewall: no tunnel carries it, or both of its ends are in one
     segment, where the ports are kept apart from each other.
     """
-    pairs: dict[tuple[Name, InterfaceName | None, InterfaceName | None, Protocol, int], set[tuple[int, int]]]
-    pairs = defaultdict(set)
-    for flow in _of_site(intent.flows, site):
-        incoming = _interface(intent, site, flow, flow.source)
-        outgoing = _interface(intent, site, flow, flow.destination)
+    sight = _Sight(site, tunnels)
+    pairs: dict[tuple[Name, InterfaceName | None, InterfaceName | None, Protocol, int], set[Pair]] = defaultdict(set)
+    for flow in flows:
+        incoming, outgoing = sight.interface(flow, flow.source), sight.interface(flow, flow.destination)
         if incoming == outgoing:
             msg = (
                 f"{site.firewall.name}: flow {flow.rule} from {flow.source.name} to {flow.destination.name} comes in "
                 f"and goes out at {incoming or 'itself'}; expected two ends in two segments"
             )
             raise InputError(msg)
-        key = (flow.rule, incoming, outgoing, flow.service.protocol, flow.service.port)
-        pairs[key].add((int(flow.source.address), int(flow.destination.address)))
+        pair = Pair(source=flow.source.address, destination=flow.destination.address)
+        pairs[flow.rule, incoming, outgoing, flow.service.protocol, flow.service.port].add(pair)
     return tuple(
         Permit(
             flow=rule,
@@ -92,16 +109,9 @@ def permits(intent: Intent, site: Site) -> tuple[Permit, ...]:
             outgoing=outgoing,
             protocol=protocol,
             port=port,
-            pairs=tuple(
-                Pair(source=IPv4Address(source), destination=IPv4Address(destination))
-                for source, destination in sorted(pairs[rule, incoming, outgoing, protocol, port])
-            ),
+            pairs=tuple(sorted(found, key=lambda pair: (pair.source, pair.destination))),
         )
-        for rule, incoming, outgoing, protocol, port in sorted(
-            pairs, key=lambda key: (key[0], key[1] or "", key[2] or "", key[3], key[4])
+        for (rule, incoming, outgoing, protocol, port), found in sorted(
+            pairs.items(), key=lambda item: tuple(str(part or "") for part in item[0])
         )
     )
-
-
-def _of_site(flows: Iterable[Flow], site: Site) -> Iterable[Flow]:
-    return (flow for flow in flows if site.name in {flow.source.name.site, flow.destination.name.site})

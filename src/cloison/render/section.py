@@ -42,15 +42,7 @@ def render(state: State, templates: Path) -> Config:
     Raises RenderError, with the template's file and line, when a template is missing or wrong, asks for what the state
     does not hold, or lets out what is no value type.
     """
-    sandbox = environment(templates)
-    return Config(
-        device=state.device,
-        platform=state.platform,
-        sections=tuple(
-            Section(name=name, text=_text(sandbox, templates, template_name(state, name), state))
-            for name in sections_of(state)
-        ),
-    )
+    return _config(environment(templates), templates, state)
 
 
 def render_all(states: Iterable[State], templates: Path, out: Path) -> tuple[Path, ...]:
@@ -59,7 +51,8 @@ def render_all(states: Iterable[State], templates: Path, out: Path) -> tuple[Pat
     The same states and templates give the same bytes. Raises RenderError, before anything is written, for a template,
     and OSError when a file cannot be written.
     """
-    configs = [render(state, templates) for state in states]
+    sandbox = environment(templates)
+    configs = [_config(sandbox, templates, state) for state in states]
     written = []
     for config in configs:
         folder = out / config.device.site / config.device.equipment
@@ -69,6 +62,17 @@ def render_all(states: Iterable[State], templates: Path, out: Path) -> tuple[Pat
             file.write_bytes(section.text.encode())
             written.append(file)
     return tuple(written)
+
+
+def _config(sandbox: ImmutableSandboxedEnvironment, templates: Path, state: State) -> Config:
+    return Config(
+        device=state.device,
+        platform=state.platform,
+        sections=tuple(
+            Section(name=name, text=_text(sandbox, templates, template_name(state, name), state))
+            for name in sections_of(state)
+        ),
+    )
 
 
 def _text(sandbox: ImmutableSandboxedEnvironment, templates: Path, name: str, state: State) -> str:
