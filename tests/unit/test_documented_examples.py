@@ -19,8 +19,8 @@ def blocks(document: Path, language: str) -> list[str]:
 
 
 def test_the_site_of_the_page_about_sites_loads_and_renders(tmp_path: Path) -> None:
-    for name in ("inventory", "templates"):
-        shutil.copytree(ROOT / name, tmp_path / name)
+    for folder in ("inventory", "templates"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     before = load(tmp_path)
     (text,) = blocks(ROOT / "docs" / "add-a-site.md", "yaml")
