@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 PLATFORMS = {Kind.FIREWALL: frozenset({Platform.DEBIAN_LIBIPSEC}), Kind.SWITCH: frozenset({Platform.OPENVSWITCH})}
 """The kinds that Cloison configures, and what each may run."""
 FIREWALL_PORTS = ("trunk", "wan0")
+RESERVED_EQUIPMENT = frozenset({"technician"})
 _RESERVED_PORT = re.compile(r"br0|lo|local0|management|ipsec[0-9]*|vlan[0-9]*")
 LOCAL_PREFIX_SIZE = 4
 """Addresses of the point-to-point prefix of one local management port."""
@@ -100,6 +101,9 @@ def _check_firewall(files: InventoryFiles, file: Path, blueprint: BlueprintFile)
 def _check_equipment(files: InventoryFiles, file: Path, blueprint: BlueprintFile, short: Name) -> Iterator[Problem]:
     declared = blueprint.equipment[short]
     here = ("equipment", short)
+    if short in RESERVED_EQUIPMENT:
+        message = f"`{short}` is what the twin calls the laptop at the local management ports"
+        yield files.problem(file, here, "CL213", message, hint="give the equipment another name", at_key=True)
     segments = [segment.name for segment in blueprint.segments]
     if declared.segment is None:
         if declared.kind is not Kind.UNMANAGED_SWITCH:

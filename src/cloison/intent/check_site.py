@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
 from cloison.intent.files import blueprint_file, site_file
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 UNBOUND = frozenset({Kind.FIREWALL, Kind.SWITCH, Kind.UNMANAGED_SWITCH})
 """Kinds whose MAC address no switch port is bound to."""
+RESERVED_SITES = frozenset({"wan"})
+NAME_LENGTH = 63
+"""Characters of a Name."""
 _BIDIRECTIONAL = {ModuleType.BX10_D, ModuleType.BX10_U}
 _POINT_TO_POINT = 31
 """A prefix this long has neither a network nor a broadcast address (RFC 3021)."""
@@ -28,19 +32,36 @@ _POINT_TO_POINT = 31
 def check_sites(files: InventoryFiles) -> Iterator[Problem]:
     """Yield every problem of two sites with each other."""
     indexes: dict[int, Name] = {}
-    public: list[tuple[IPv4Network, Name]] = []
     for name, site in files.sites.items():
-        file = site_file(name)
         if site.index in indexes:
             message = f"index {site.index} is that of site `{indexes[site.index]}`"
-            yield files.problem(file, ("index",), "CL304", message, expected="an index of its own")
+            yield files.problem(site_file(name), ("index",), "CL304", message, expected="an index of its own")
         indexes.setdefault(site.index, name)
-        for prefix, other in public:
-            if prefix.overlaps(site.wan.address.network):
-                message = f"{site.wan.address.network} overlaps {prefix} of site `{other}`"
-                yield files.problem(file, ("wan", "address"), "CL309", message)
-        public.append((site.wan.address.network, name))
+    public = sorted((site.wan.address.network, name) for name, site in files.sites.items())
+    for (before, other), (prefix, name) in pairwise(public):
+        # Sorted by address and then by length, two prefixes that overlap anywhere bring a pair of neighbours that do.
+        if before.overlaps(prefix):
+            message = f"{prefix} overlaps {before} of site `{other}`"
+            yield files.problem(site_file(name), ("wan", "address"), "CL309", message)
+    yield from _check_tunnel_names(files)
     yield from _check_repeated(files)
+
+
+def _check_tunnel_names(files: InventoryFiles) -> Iterator[Problem]:
+    """A tunnel is called after both sites, and its name is one that a device must take."""
+    sites = [(name, b.role) for name, site in files.sites.items() if (b := files.blueprint_of(site)) is not None]
+    for tunnel in files.network.tunnels:
+        initiators = [name for name, role in sites if role is tunnel.initiator]
+        responders = [name for name, role in sites if role is tunnel.responder]
+        for initiator, responder in product(initiators, responders):
+            length = len(f"{tunnel.name}-{initiator}--{responder}")
+            if length > NAME_LENGTH:
+                longer = max(initiator, responder, key=len)
+                message = (
+                    f"tunnel `{tunnel.name}` from `{initiator}` to `{responder}` has a name of {length} characters"
+                )
+                expected, hint = f"at most {NAME_LENGTH}", "shorten the name of the site"
+                yield files.problem(site_file(longer), ("site",), "CL214", message, expected=expected, hint=hint)
 
 
 def _check_repeated(files: InventoryFiles) -> Iterator[Problem]:
@@ -75,6 +96,9 @@ def check_site(files: InventoryFiles, name: Name, network: Network) -> Iterator[
     if site.site != name:
         message = f"the site is called `{site.site}` and its file `{file.name}`"
         yield files.problem(file, ("site",), "CL201", message, expected=f"`{name}`")
+    if name in RESERVED_SITES:
+        message = f"`{name}` is what the twin calls the network between the sites"
+        yield files.problem(file, ("site",), "CL213", message, hint="give the site another name")
     yield from _check_index(files, name)
     yield from _check_wan(files, name)
     ceiling = files.network.retention.ceiling_days
