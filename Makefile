@@ -1,8 +1,6 @@
 # `make` alone lists what can be done. Every target does its own set-up and can be run again.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lint test
-# The name of the twin that the tests grow and take down; `make demo` uses another one.
-export CLOISON_TEST_LAB ?= test
+.PHONY: help setup demo lint golden test
 PYTHON := .venv/bin/python
 
 help: ## Show this list
@@ -19,5 +17,10 @@ lint: setup ## Check style and types
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy
 
+golden: setup ## Render the golden configurations anew; read what changed before keeping it
+	$(PYTHON) tests/golden/test_rendered_configurations.py
+
+# Whatever a test does with a twin, it is not the one of `make demo`.
+test: export CLOISON_LAB := test
 test: lint ## Check style and types, then run every test, with a twin of their own
 	$(PYTHON) -m pytest
