@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jinja2 import TemplateError, TemplateNotFound, TemplateSyntaxError
@@ -14,7 +15,6 @@ from cloison.render.environment import SpellingError, environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from jinja2 import Template
     from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -76,7 +76,7 @@ def _config(sandbox: ImmutableSandboxedEnvironment, templates: Path, state: Stat
 
 
 def _text(sandbox: ImmutableSandboxedEnvironment, templates: Path, name: str, state: State) -> str:
-    text = _fill(_template(sandbox, templates, name), templates / name, state)
+    text = _fill(_template(sandbox, templates, name), templates, name, state)
     for number, line in enumerate(text.splitlines(keepends=True), 1):
         if not line.endswith("\n") or line != f"{line.rstrip()}\n" or not line.isascii():
             msg = f"{templates / name}: {state.device}: line {number} of its text is {line!r}; expected ASCII text "
@@ -104,15 +104,17 @@ def _template(sandbox: ImmutableSandboxedEnvironment, templates: Path, name: str
         raise RenderError(msg) from error
 
 
-def _fill(template: Template, file: Path, state: State) -> str:
+def _fill(template: Template, templates: Path, name: str, state: State) -> str:
     try:
         return template.render(state=state)
     except (TemplateError, SpellingError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
-        msg = f"{_place(error, file)}: {state.device}: {error}"
+        msg = f"{_place(error, templates, name)}: {state.device}: {error}"
         raise RenderError(msg) from error
 
 
-def _place(error: Exception, file: Path) -> str:
+def _place(error: Exception, templates: Path, name: str) -> str:
     """Return `file:line` of the innermost line of a template that an error came from (Jinja rewrites its frames)."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
-    return f"{file}:{lines[-1]}" if lines else str(file)
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if Path(frame.filename).is_relative_to(templates):
+            return f"{frame.filename}:{frame.lineno}"
+    return str(templates / name)
