@@ -11,12 +11,11 @@ from cloison.transport.base import Dialer
 from cloison.transport.ssh import SshRunner
 
 if TYPE_CHECKING:
-    from cloison.model import HostKeyFingerprint
-    from pathlib import Path
-    from ipaddress import IPv4Address
     from collections.abc import Sequence
+    from ipaddress import IPv4Address
+    from pathlib import Path
 
-    from cloison.model import EquipmentName, Platform
+    from cloison.model import EquipmentName, HostKeyFingerprint, Platform
     from cloison.render.config import SectionName
 
 __all__ = ["Access", "Dialer", "open_device"]

@@ -14,11 +14,11 @@ from cloison.errors import RefusedError, TransportError
 from cloison.optics import dbm
 
 if TYPE_CHECKING:
-    from cloison.render.config import Config
     from collections.abc import Mapping
 
     from cloison.device.contract import Device, Facts, Opener, Running
     from cloison.model import EquipmentName, Platform
+    from cloison.render.config import Config
 
 Answer = dict[str, object]
 

@@ -1,0 +1,1 @@
+"""A change: planned against what the devices run, saved, shown, applied once, and read back."""
