@@ -1,4 +1,4 @@
-"""Who reaches whom: one cell for every ordered pair of places, judged from the verdicts about that pair.
+"""Who reaches whom: one cell for every ordered pair of places that was asked about, judged from its verdicts.
 
 A verdict is about a pair by the last part of its check, exactly: `<source>--<destination>--<service>` for an authorised
 flow (`Flow.key`), `<source>--<destination>` for everything else between the two; slashes of names are dots.
@@ -79,9 +79,9 @@ def subject(check: str) -> str:
 
 
 def truth_table(
-    places: Sequence[EquipmentName], flows: Iterable[Flow], verdicts: Iterable[Verdict]
+    pairs: Iterable[tuple[EquipmentName, EquipmentName]], flows: Iterable[Flow], verdicts: Iterable[Verdict]
 ) -> tuple[TruthCell, ...]:
-    """Return a cell for every ordered pair of places, by source and then destination in the order given."""
+    """Return a cell for every ordered pair (source, destination) given, in their order."""
     by_subject: dict[str, list[Outcome]] = {}
     for verdict in verdicts:
         by_subject.setdefault(subject(verdict.check), []).append(verdict.outcome)
@@ -89,10 +89,7 @@ def truth_table(
     for flow in flows:
         by_pair.setdefault((flow.source.name, flow.destination.name), []).append(flow)
     return tuple(
-        _cell(source, destination, by_pair.get((source, destination), []), by_subject)
-        for source in places
-        for destination in places
-        if source != destination
+        _cell(source, destination, by_pair.get((source, destination), []), by_subject) for source, destination in pairs
     )
 
 
