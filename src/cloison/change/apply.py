@@ -6,7 +6,7 @@ There is no timer, no gate and no resume here: when a load fails, what was loade
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from cloison.change.fleetwide import SeveralDevicesError, on_each, on_each_that_can
 from cloison.change.order import Via
@@ -17,7 +17,7 @@ from cloison.model import EquipmentName, Model
 from cloison.render.config import SectionName
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
     from cloison.change.plan import DevicePlan, Plan
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 FRESH_CONNECTION_SECONDS = 30.0
 """How long management may take to come back: a tunnel renegotiates within 12 s of a peer's death."""
 _PAUSE_SECONDS = 0.5
+_BOTH: tuple[Literal["candidate"], Literal["canonical"]] = ("candidate", "canonical")
 
 
 class Journal(Protocol):
@@ -143,10 +144,10 @@ def _load_stages(
     for names, sections in [*((stage, others) for stage in plan.stages), (tuple(tunnels), {SectionName.TUNNELS})]:
         chosen = [name for name in names if sections.intersection(plan.device(name).changed)]
 
-        def load(name: EquipmentName, sections: set[SectionName] = sections) -> tuple[SectionName, ...]:
+        def load_one(name: EquipmentName, sections: set[SectionName] = sections) -> tuple[SectionName, ...]:
             return _push(plan.device(name), sections, effects)
 
-        done, failed = on_each_that_can(chosen, load, workers) if chosen else ({}, {})
+        done, failed = on_each_that_can(chosen, load_one, workers) if chosen else ({}, {})
         for name, these in done.items():
             loaded[name] = loaded.get(name, ()) + these
         if failed:
@@ -157,12 +158,20 @@ def _load_stages(
 def _push(planned: DevicePlan, sections: set[SectionName], effects: Effects) -> tuple[SectionName, ...]:
     device = effects.opener(planned.device)
     try:
-        candidate, canonical = (only(planned.config(which), sections) for which in ("candidate", "canonical"))
-        done = push(device.writer, planned.config("running"), candidate, canonical)
-        effects.journal(planned.device, "load", " ".join(done))
-        return done
+        done = load(planned, sections, device)
     finally:
         device.close()
+    effects.journal(planned.device, "load", " ".join(done))
+    return done
+
+
+def load(planned: DevicePlan, sections: Collection[SectionName], device: Device) -> tuple[SectionName, ...]:
+    """Load those of these sections that differ, and what hangs on them; return what was loaded, in order.
+
+    Raises LoadError for the first one that is refused; what was loaded before it stays.
+    """
+    candidate, canonical = (only(planned.config(which), sections) for which in _BOTH)
+    return push(device.writer, planned.config("running"), candidate, canonical)
 
 
 def _bring_up(plan: Plan, effects: Effects, workers: int) -> Mapping[EquipmentName, tuple[str, ...]]:
