@@ -59,6 +59,17 @@ def send_with_descriptors(connection: socket.socket, message: Mapping[str, objec
         raise OSError(0, "the message did not fit")
 
 
+def _receive(connection: socket.socket) -> tuple[bytes, list[int]]:
+    """Return bytes and the descriptors beside them, which no child inherits (`socket.recv_fds` drops that flag)."""
+    space = socket.CMSG_SPACE(_FD_LIMIT * array.array("i").itemsize)
+    chunk, ancillary, _, _ = connection.recvmsg(_CHUNK, space, socket.MSG_CMSG_CLOEXEC)
+    fds = array.array("i")
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
+    return chunk, fds.tolist()
+
+
 class Channel:
     """The client's end: one message out, one message in, each within a time limit."""
 
@@ -110,7 +121,7 @@ class Channel:
         while b"\n" not in self._read:
             try:
                 self._connection.settimeout(max(0.001, deadline - time.monotonic()))
-                chunk, fds, _, _ = socket.recv_fds(self._connection, _CHUNK, _FD_LIMIT, socket.MSG_CMSG_CLOEXEC)
+                chunk, fds = _receive(self._connection)
             except TimeoutError as error:
                 raise TransportTimeout(self.place, f"no answer within {timeout:g} s") from error
             except OSError as error:
