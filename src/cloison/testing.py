@@ -1,1 +1,0 @@
-"""The pytest plugin: inert unless `--network` is given."""

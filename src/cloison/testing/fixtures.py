@@ -1,0 +1,96 @@
+"""What validators may ask for. The subjects of `subjects.py` can be asked for by their names besides."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cloison.errors import ProbeError
+from cloison.flow import Outcome
+from cloison.probe.pcap import write_pcap
+from cloison.testing.checks import Undetermined
+from cloison.testing.network import JudgedNetwork, LabNetwork, LiveNetwork
+from cloison.testing.plugin import ValidatorPlugin, course_of
+from cloison.testing.survey import Survey, WideAreaTap
+from cloison.workspace import Network
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from cloison.intent.network import Intent
+    from cloison.model import EquipmentName
+    from cloison.probe.judge import Finding
+    from cloison.transport.base import Runner
+
+
+def _plugin(config: pytest.Config) -> ValidatorPlugin:
+    plugin = config.pluginmanager.get_plugin("cloison-validators")
+    if not isinstance(plugin, ValidatorPlugin):  # pragma: no cover  both are registered together
+        raise pytest.UsageError
+    return plugin
+
+
+@pytest.fixture(scope="session")
+def intent(pytestconfig: pytest.Config) -> Intent:
+    """Return the declared network, and all that follows from it."""
+    return _plugin(pytestconfig).intent
+
+
+@pytest.fixture(scope="session")
+def network(pytestconfig: pytest.Config, intent: Intent) -> Iterator[JudgedNetwork]:
+    """Return the network that is judged."""
+    settings = _plugin(pytestconfig).settings
+    judged: JudgedNetwork = (
+        LabNetwork(intent, settings.root, settings.lab_name) if settings.network is Network.LAB else LiveNetwork()
+    )
+    yield judged
+    judged.close()
+
+
+@pytest.fixture(scope="session")
+def runner_for(network: JudgedNetwork) -> Callable[[EquipmentName], Runner]:
+    """Return what runs commands on an equipment, over SSH from the administration station."""
+    return network.runner_for
+
+
+@pytest.fixture(scope="session")
+def survey(intent: Intent, network: JudgedNetwork) -> Survey:
+    """Return one run of the whole matrix, made when it is first asked for."""
+    return Survey(intent, network)
+
+
+@pytest.fixture
+def wide_area_tap(network: JudgedNetwork) -> Iterator[WideAreaTap]:
+    """Return an ear on the wide-area network that is open from now on."""
+    tap = WideAreaTap(network.uplinks())
+    yield tap
+    tap.close()
+
+
+@pytest.fixture
+def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Return what takes a sentence for the detail of the verdict, whatever becomes of the check."""
+    return course_of(request.node).notes.append
+
+
+@pytest.fixture
+def conclude(request: pytest.FixtureRequest, survey: Survey) -> Callable[[Finding], None]:
+    """Return what ends a check with a finding of the survey; the packets that show a FAIL are kept as a capture."""
+    folder = _plugin(request.config).settings.captures
+    course = course_of(request.node)
+
+    def end(finding: Finding) -> None:
+        if finding.outcome is Outcome.FAIL and folder is not None:
+            write_pcap(folder / f"{course.check.id.replace('/', '.')}.pcap", survey.frames(finding.numbers))
+        match finding.outcome:
+            case Outcome.PASS:
+                course.notes.append(finding.detail)
+            case Outcome.FAIL:
+                raise AssertionError(finding.detail)
+            case Outcome.UNKNOWN:
+                raise Undetermined(finding.detail)
+            case _:
+                raise ProbeError(finding.detail)
+
+    return end

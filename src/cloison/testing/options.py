@@ -1,0 +1,56 @@
+"""The command-line options of the plugin, and what they say."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Self
+
+from cloison.workspace import Network
+
+if TYPE_CHECKING:
+    import pytest
+
+DEFAULT_LAB = "pilot"
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Add the options, none of which does anything before `--network` is given."""
+    group = parser.getgroup("cloison", "judging a network")
+    group.addoption("--network", choices=[network.value for network in Network], help="which network to judge")
+    group.addoption("--cloison-root", metavar="DIR", help="root of the workspace (default: pytest's own)")
+    group.addoption("--lab-name", metavar="NAME", default=DEFAULT_LAB, help="which twin (default: %(default)s)")
+    group.addoption("--results", metavar="FILE", help="append JSON lines to this file; fd:N is an open descriptor")
+    group.addoption("--captures", metavar="DIR", help="write header-only captures into this folder")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the options say."""
+
+    network: Network
+    root: Path
+    lab_name: str
+    results: str | None
+    captures: Path | None
+
+    @classmethod
+    def of(cls, config: pytest.Config) -> Self:
+        """Return what the command line of this session says."""
+        root, captures = config.getoption("--cloison-root"), config.getoption("--captures")
+        return cls(
+            network=Network(config.getoption("--network")),
+            root=Path(root) if root else config.rootpath,
+            lab_name=str(config.getoption("--lab-name")),
+            results=config.getoption("--results"),
+            captures=Path(captures) if captures else None,
+        )
+
+    def open_results(self) -> BinaryIO | None:
+        """Return where the lines go, unbuffered, or None when nobody asked for them; OSError when it cannot be."""
+        if self.results is None:
+            return None
+        if self.results.startswith("fd:"):
+            return os.fdopen(int(self.results.removeprefix("fd:")), "wb", buffering=0)
+        return Path(self.results).open("ab", buffering=0)
