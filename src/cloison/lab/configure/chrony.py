@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Address
 
 _CONFIG = PurePosixPath("/etc/chrony/chrony.conf")
+_SOCKET = "/run/chrony/chronyd.sock"
 _READY_SECONDS = 5.0
 # No command port on UDP: chronyc speaks over the unix socket. Polls are short because a twin does not live for hours.
-_SETTINGS = "cmdport 0\ndriftfile /var/lib/chrony/chrony.drift\nleapsectz right/UTC\n"
+_SETTINGS = "cmdport 0\ndriftfile /var/lib/chrony/chrony.drift\n"
 _POLL = "iburst minpoll 2 maxpoll 4"
 _LOCAL_STRATUM = 5
 
@@ -45,7 +46,7 @@ def client_config(server: IPv4Address, own: IPv4Address | None = None) -> str:
 
 
 def chronyd(config: str) -> NodeServices:
-    """Return the files and the service of chronyd; ready means that it answers, not that it has a source yet."""
+    """Return the files and the service of chronyd; ready means that chronyc is heard, not that there is a source yet."""
     return NodeServices(
         folders=(
             NodeFolder(PurePosixPath("/run/chrony"), 0o750, "_chrony"),
@@ -56,7 +57,8 @@ def chronyd(config: str) -> NodeServices:
             Service(
                 "chronyd",
                 ("/usr/sbin/chronyd", "-d", "-x", "-f", str(_CONFIG), "-u", "_chrony"),
-                CommandReady(("/usr/bin/chronyc", "-n", "tracking"), _READY_SECONDS),
+                # Not by asking chronyc: too early, it waits for seconds before it says no.
+                CommandReady(("/usr/bin/test", "-S", _SOCKET), _READY_SECONDS),
             ),
         ),
     )
