@@ -29,12 +29,13 @@ def workspace_of(context: typer.Context) -> Workspace:
 def check(context: typer.Context, *, as_json: JsonOption = False) -> None:
     """Check the declared intent, and that every device's configuration can be rendered from it."""
     from cloison.cli.output import print_json, say
+    from cloison.desired import state_of
     from cloison.intent.load import load
-    from cloison.render import render_network
+    from cloison.render import render as render_device
 
     workspace = workspace_of(context)
     intent = load(workspace)
-    configs = render_network(intent, workspace.templates)
+    configs = [render_device(state_of(intent, device.name), workspace.templates) for device in intent.devices]
     sections = sum(len(config.sections) for config in configs)
     facts = {
         "network": intent.network,
@@ -65,11 +66,14 @@ def render(
 ) -> None:
     """Write every device's configuration, byte for byte the same each time."""
     from cloison.cli.output import print_json, say
+    from cloison.desired import state_of
     from cloison.intent.load import load
     from cloison.render import render_all
 
     workspace = workspace_of(context)
-    written = render_all(load(workspace), workspace.templates, out)
+    intent = load(workspace)
+    states = (state_of(intent, device.name) for device in intent.devices)
+    written = render_all(states, workspace.templates, out)
     if as_json:
         print_json({"out": str(out), "files": [str(path) for path in written]})
         return

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from cloison.errors import CloisonError
+    from cloison.model import Untrusted
+
+
+UNTRUSTED_LIMIT = 4_000_000
 
 
 class Narrator(Protocol):
@@ -43,6 +47,11 @@ def say(text: str = "", *, style: str | None = None) -> None:
 def note(text: str, *, style: str | None = None) -> None:
     """Write a line that is not a result to standard error."""
     console(error=True).print(text, style=style)
+
+
+def print_untrusted(text: Untrusted) -> None:
+    """Write text that a device had a part in to standard output, its controls escaped."""
+    sys.stdout.write(text.shown(UNTRUSTED_LIMIT))
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
+from uuid import uuid4
 
 from cloison.errors import CloisonError, LabError
 from cloison.lab.lab import Lab
@@ -62,6 +63,7 @@ class Control:
     def __init__(self, lab: Lab, listener: socket.socket) -> None:
         self._lab, self._listener = lab, listener
         self._started = time.monotonic()
+        self._born = uuid4().hex
         self._tasks: set[asyncio.Task[None]] = set()
         self._verbs: dict[str, Callable[[Request], Awaitable[Mapping[str, object] | None]]] = {
             "status": self._status,
@@ -126,6 +128,7 @@ class Control:
 
     async def _status(self, _: Request) -> Mapping[str, object]:
         return {
+            "born": self._born,
             "seconds": time.monotonic() - self._started,
             "nodes": [machine.state() for machine in self._lab.machines.values()],
             "links": self._lab.cabling.state(),

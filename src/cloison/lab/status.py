@@ -34,6 +34,8 @@ class LabStatus(Model):
 
     model_config = ConfigDict(extra="ignore")
 
+    born: str
+    """Another for each life of the twin: what was known of the one before says nothing of this one."""
     seconds: float
     """Since it was ready."""
     nodes: tuple[NodeStatus, ...]

@@ -1,0 +1,151 @@
+"""One workspace and one network: the intent with its host keys pinned, and how everything in it is reached.
+
+On the lab, connections open inside the namespaces of the twin's own stations; on the live network, on this machine.
+Nothing falls back from one to the other.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cloison.change.order import Via
+from cloison.errors import InputError, LabError
+from cloison.fleet.reach import Reach
+from cloison.intent.load import load
+from cloison.lab.client import LabClient
+from cloison.lab.credentials import kept
+from cloison.model import EquipmentName, Name
+from cloison.transport.dial import DirectDialer
+from cloison.transport.ssh import SshRunner
+from cloison.workspace import Network
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from cloison.intent.network import Intent
+    from cloison.model import HostKeyFingerprint
+    from cloison.transport.base import Dialer
+    from cloison.workspace import Workspace
+
+ENGINEER = "engineer"
+AUDITOR = "auditor"
+_CONNECT_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Everything a command needs to speak with a network."""
+
+    workspace: Workspace
+    network: Network
+    intent: Intent
+    """With the host key of every equipment that is known for this network."""
+    key_file: Path
+    """The private SSH key of whoever runs the command."""
+    lab: LabClient | None
+    """The twin; None on the live network."""
+
+    def reach(self, via: Via) -> Reach:
+        """Return how devices are reached, for changes and read-back."""
+        return Reach(intent=self.intent, via=via, key_file=self.key_file, dialer_at=self.dialer_at)
+
+    def dialer_at(self, place: EquipmentName) -> Dialer:
+        """Return what opens connections from a place (the administration station, a technician's laptop)."""
+        return DirectDialer(str(place)) if self.lab is None else self.lab.dialer(place)
+
+    def runner(self, name: EquipmentName) -> SshRunner:
+        """Return a runner of commands on an equipment, over SSH from the administration station.
+
+        Raises InputError when the equipment has no address or no pinned host key. The caller closes it.
+        """
+        equipment = self.intent.equipment_by_name[name]
+        if equipment.address is None or equipment.host_key is None:
+            msg = f"{name} has no address or no pinned host key: it cannot be reached over SSH"
+            raise InputError(msg)
+        station = self.intent.administration_station.name
+        return SshRunner(
+            name,
+            str(equipment.address),
+            22,
+            "root",
+            key_file=self.key_file,
+            host_key=equipment.host_key,
+            dialer=self.dialer_at(station),
+            connect_timeout=_CONNECT_SECONDS,
+        )
+
+    def default_via(self, sites: Collection[str] | None = None) -> Via:
+        """Return `tunnel` once every one of the sites was applied and verified, `local` while nothing is."""
+        wanted = {str(name) for name in sites} if sites else {str(site.name) for site in self.intent.sites}
+        return Via.TUNNEL if wanted <= self._confirmed() else Via.LOCAL
+
+    def confirm(self, sites: Collection[str]) -> None:
+        """Remember that these sites run what was declared, so that the next change goes the real way."""
+        file = self._confirmed_file()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        known = sorted(self._confirmed() | {str(site) for site in sites})
+        file.write_text(json.dumps({"twin": self._twin(), "sites": known}) + "\n", encoding="utf-8")
+
+    def _confirmed(self) -> set[str]:
+        try:
+            known = json.loads(self._confirmed_file().read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return set()
+        return set(known["sites"]) if known.get("twin") == self._twin() else set()
+
+    def _confirmed_file(self) -> Path:
+        folder = self.workspace.state / "live" if self.lab is None else self.lab.folder.path
+        return folder / "confirmed.json"
+
+    def _twin(self) -> str | None:
+        """Return what tells this life of the twin from the one before: it boots in its factory state."""
+        return None if self.lab is None else self.lab.status().born
+
+
+def open_session(
+    workspace: Workspace,
+    network: Network,
+    lab_name: str,
+    *,
+    key: Path | None = None,
+    role: str = ENGINEER,
+) -> Session:
+    """Return the session of a command; `key` is needed on the live network, where there is no key of the twin's.
+
+    Raises IntentError, LabError when the twin is not up, InputError without a key.
+    """
+    intent = load(workspace, network)
+    if network is Network.LIVE:
+        if key is None:
+            msg = "the live network is reached with a key of yours: name its file by --key"
+            raise InputError(msg)
+        return Session(workspace, network, intent, key, None)
+    client = LabClient(workspace.root, lab_name)
+    if not client.is_up():
+        msg = f"lab {lab_name} is not up; start it with `cloison lab up --name {lab_name}`"
+        raise LabError(msg)
+    folder = workspace.lab(Name(lab_name))
+    credentials = kept(folder)
+    if credentials is None:
+        msg = f"{folder} holds no credentials; `cloison lab down` and `cloison lab up` make them"
+        raise LabError(msg)
+    keys = {name: host.ssh_fingerprint for name, host in credentials.hosts.items()}
+    return Session(workspace, network, pin(intent, keys), key or folder / "keys" / role, client)
+
+
+def pin(intent: Intent, keys: dict[EquipmentName, HostKeyFingerprint]) -> Intent:
+    """Return the intent with these host keys instead of those of the inventory, which are the live network's."""
+    sites = tuple(
+        site.model_copy(
+            update={
+                "equipment": tuple(
+                    equipment.model_copy(update={"host_key": keys.get(equipment.name)}) for equipment in site.equipment
+                )
+            }
+        )
+        for site in intent.sites
+    )
+    return intent.model_copy(update={"sites": sites})
