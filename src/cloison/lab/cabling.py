@@ -6,10 +6,12 @@ An end that is plugged in nowhere lies in the drawer: the daemon's own network n
 from __future__ import annotations
 
 import array
+import asyncio
 import fcntl
 import os
 import socket
 import struct
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -31,6 +33,10 @@ _GET_FEATURES, _SET_FEATURES = 0x3A, 0x3B
 _BLOCKS: Final = 4
 """Of 32 features each: more than any kernel has; it says how many it used (linux/ethtool.h)."""
 _BRIDGE: Final = "br0"
+_SIOCGIFFLAGS: Final = 0x8913
+_IFF_UP, _IFF_RUNNING = 0x1, 0x40
+_CARRIER_SECONDS: Final = 5.0
+_POLL_SECONDS: Final = 0.02
 
 
 @dataclass(slots=True)
@@ -59,6 +65,13 @@ def turn_offloads_off(netns_fd: int, interface: str) -> None:
             available, _, _, fixed = known[2 + 4 * block : 6 + 4 * block]
             wanted.extend((available & ~fixed, 0))  # valid, requested: everything that can be changed is off
         ask(wanted)
+
+
+def flags_of(netns_fd: int, interface: str) -> int:
+    """Return the flags of an interface (SIOCGIFFLAGS, netdevice(7)); OSError when there is none of that name."""
+    with network_namespace(netns_fd), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        answer = fcntl.ioctl(control, _SIOCGIFFLAGS, struct.pack("16s24x", interface.encode()))
+    return int(struct.unpack_from("H", answer, 16)[0])
 
 
 def turn_forwarding_on(netns_fd: int) -> None:
@@ -121,6 +134,21 @@ class Cabling:
         if node.forwards:
             turn_forwarding_on(self._netns(node.name))
 
+    async def settle(self) -> None:
+        """Wait until every cable whose two ends are up carries: the kernel looks at new carriers once a second."""
+        deadline = time.monotonic() + _CARRIER_SECONDS
+        while not all(self._is_settled(near, far) for near, far in self._ends.values()):
+            if time.monotonic() > deadline:
+                msg = f"a cable had no carrier after {_CARRIER_SECONDS:g} s; `cloison lab status` lists them"
+                raise LabError(msg)
+            await asyncio.sleep(_POLL_SECONDS)
+
+    def _is_settled(self, near: _End, far: _End) -> bool:
+        if near.at is None or far.at is None:
+            return True
+        flags = [flags_of(self._netns(end.at), end.interface) for end in (near, far) if end.at is not None]
+        return not all(flag & _IFF_UP for flag in flags) or all(flag & _IFF_RUNNING for flag in flags)
+
     def _place_of(self, node: EquipmentName, interface: str) -> tuple[int, int]:
         """Return the cable and the end of it that belong at this interface."""
         for number, ends in self._ends.items():
@@ -161,6 +189,7 @@ class Cabling:
             return
         self._down.discard(number)
         await self._up_again(end)
+        await self.settle()
 
     async def _up_again(self, end: _End) -> None:
         lines = [f"link set dev {end.interface} up"]
@@ -209,6 +238,7 @@ class Cabling:
         if node is not None:
             turn_offloads_off(self._netns(node), interface)
             await self._up_again(end)
+            await self.settle()
 
     async def darken(self, node: EquipmentName) -> None:
         """Take every interface of a dead node down: a machine without power answers nothing, and gives no carrier."""

@@ -50,6 +50,7 @@ class Lab:
         await asyncio.gather(*(self.cabling.configure(machine.design) for machine in self.machines.values()))
         progress(f"{len(self.design.links)} cables laid ({time.monotonic() - started:.1f} s)")
         await self._start_everything()
+        await self.cabling.settle()
         count = sum(len(machine.given.services) for machine in self.machines.values())
         progress(f"{count} services ready ({time.monotonic() - started:.1f} s)")
 
@@ -111,3 +112,4 @@ class Lab:
             os.close(before)
             await self.cabling.configure(machine.design)
             await machine.start_services()
+            await self.cabling.settle()
