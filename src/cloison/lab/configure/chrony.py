@@ -46,7 +46,7 @@ def client_config(server: IPv4Address, own: IPv4Address | None = None) -> str:
 
 
 def chronyd(config: str) -> NodeServices:
-    """Return the files and the service of chronyd; ready means that chronyc is heard, not that there is a source yet."""
+    """Return the files and the service of chronyd; ready means that chronyc is heard, not that a source is."""
     return NodeServices(
         folders=(
             NodeFolder(PurePosixPath("/run/chrony"), 0o750, "_chrony"),

@@ -22,7 +22,7 @@ _FOLDER = PurePosixPath("/etc/rsyslog.d")
 _SPOOL = PurePosixPath("/var/spool/rsyslog")
 _READY_SECONDS = 10.0
 # While a TLS handshake lasts, a sender spins: nine of them took 8 s of processor time to begin together (measured).
-_POLITELY = ("/usr/bin/nice", "-n", "19")
+_COMMAND = ("/usr/bin/nice", "-n", "19", "/usr/sbin/rsyslogd", "-n", "-f", str(_CONFIG), "-i", "/run/rsyslogd.pid")
 _GLOBAL = """\
 global(
   workDirectory="{spool}"
@@ -96,11 +96,5 @@ def rsyslogd(config: str, identity: TlsIdentity, *, listen: IPv4Address | None =
     return NodeServices(
         folders=(NodeFolder(_SPOOL, 0o750), NodeFolder(COLLECTED, 0o750) if listen else NodeFolder(_FOLDER)),
         files=(NodeFile(_CONFIG, config.encode(), 0o644), *identity.files(_FOLDER)),
-        services=(
-            Service(
-                "rsyslogd",
-                (*_POLITELY, "/usr/sbin/rsyslogd", "-n", "-f", str(_CONFIG), "-i", "/run/rsyslogd.pid"),
-                ready,
-            ),
-        ),
+        services=(Service("rsyslogd", _COMMAND, ready),),
     )
