@@ -158,7 +158,7 @@ class Untrusted:
     def shown(self, limit: int = shown_limit) -> str:
         """Return the text for a terminal, a log or a message: controls and bidi marks escaped, length capped."""
         out = "".join(
-            char if char == "\n" or unicodedata.category(char) not in _HIDDEN else f"\\x{ord(char):02x}"
+            char if char in "\n\t" or unicodedata.category(char) not in _HIDDEN else f"\\x{ord(char):02x}"
             for char in self._text[:limit]
         )
         return out + "…" if len(self._text) > limit else out

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 UNTRUSTED_LIMIT = 4_000_000
+_DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
 
 class Narrator(Protocol):
@@ -50,8 +51,12 @@ def note(text: str, *, style: str | None = None) -> None:
 
 
 def print_untrusted(text: Untrusted) -> None:
-    """Write text that a device had a part in to standard output, its controls escaped."""
-    sys.stdout.write(text.shown(UNTRUSTED_LIMIT))
+    """Write text that a device had a part in to standard output, its controls escaped; a diff is coloured."""
+    from rich.text import Text
+
+    terminal = console()
+    for line in text.shown(UNTRUSTED_LIMIT).splitlines():
+        terminal.print(Text(line, style=_DIFF_STYLES.get(line[:1], "")))
 
 
 @contextmanager

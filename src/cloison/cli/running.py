@@ -257,10 +257,10 @@ def _show_play(records: tuple[Record, ...], *, changed: bool) -> None:
 
     for record in records:
         word = "failed" if record.failed else "changed" if record.changed else "unchanged"
-        print_untrusted(Untrusted(f"{record.device:<34} {record.task:<12} {word:<10} {record.summary}\n"))
+        print_untrusted(Untrusted(f"{record.device:<34} {record.task:<12} {word:<10} {record.summary}"))
         for line in record.emulated:
-            print_untrusted(Untrusted(f"{'':34} emulated: {line}\n"))
+            print_untrusted(Untrusted(f"{'':34} emulated: {line}"))
         if record.diff:
-            print_untrusted(Untrusted(record.diff + "\n"))
+            print_untrusted(Untrusted(record.diff))
     devices = {record.device for record in records}
     say(f"{len(devices)} devices: " + ("changed" if changed else "no change"))
