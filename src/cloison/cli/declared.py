@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path  # noqa: TC003  Typer reads the annotations at run time
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +10,6 @@ import typer
 from cloison.cli.app import Place, app
 
 if TYPE_CHECKING:
-    from cloison.intent.network import Intent
     from cloison.workspace import Workspace
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -114,17 +112,37 @@ def schema(
     say(f"{len(written)} schemas written")
 
 
-class DoctorProfile(StrEnum):
-    """What the machine is wanted for."""
+@app.command()
+def doctor(
+    *,
+    purpose: Annotated[
+        str, typer.Option("--for", help="What the machine is wanted for: lab, audit, apply or report.")
+    ] = "lab",
+    as_json: JsonOption = False,
+) -> None:
+    """Name what this machine lacks, and the command that repairs it."""
+    from cloison.cli.output import print_json, say
+    from cloison.doctor import Profile, State, diagnose
+    from cloison.errors import InputError
+    from cloison.transport.local import LocalRunner
 
-    LAB = "lab"
-    AUDIT = "audit"
-    APPLY = "apply"
-    REPORT = "report"
-
-
-def intent_of(workspace: Workspace) -> Intent:
-    """Load the intent of the workspace."""
-    from cloison.intent.load import load
-
-    return load(workspace)
+    if purpose not in set(Profile):
+        msg = f"--for {purpose}: expected one of {', '.join(Profile)}"
+        raise InputError(msg)
+    diagnoses = diagnose(Profile(purpose), runner=LocalRunner())
+    if as_json:
+        print_json([diagnosis.model_dump(mode="json") for diagnosis in diagnoses])
+    else:
+        for diagnosis in diagnoses:
+            style = {State.OK: "green", State.WARN: "yellow", State.FAIL: "red"}[diagnosis.state]
+            say(
+                f"{diagnosis.state.value:<5} {diagnosis.name}"
+                + (f": {diagnosis.missing}" if diagnosis.missing else ""),
+                style=style,
+            )
+            if diagnosis.repair:
+                say(f"      repair: {diagnosis.repair}")
+            if diagnosis.verbs and diagnosis.state is not State.OK:
+                say(f"      without it: {', '.join(diagnosis.verbs)} cannot be used")
+    if any(diagnosis.state is State.FAIL for diagnosis in diagnoses):
+        raise typer.Exit(1)
