@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {  # a room, or one module of a room
     "probe": frozenset({"intent", "transport", "optics"}),
     "evidence": frozenset(),
     "lab": frozenset({"intent", "transport", "optics", "pki"}),
+    "audit": frozenset({"evidence", "transport"}),
     "doctor": frozenset({"transport"}),
     "session": frozenset({"intent", "transport", "change", "fleet", "lab"}),
 }

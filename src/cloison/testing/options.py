@@ -21,6 +21,7 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption("--network", choices=[network.value for network in Network], help="which network to judge")
     group.addoption("--cloison-root", metavar="DIR", help="root of the workspace (default: pytest's own)")
     group.addoption("--lab-name", metavar="NAME", default=DEFAULT_LAB, help="which twin (default: %(default)s)")
+    group.addoption("--key", metavar="FILE", help="private SSH key to come with (default: the twin's auditor's)")
     group.addoption("--results", metavar="FILE", help="append JSON lines to this file; fd:N is an open descriptor")
     group.addoption("--captures", metavar="DIR", help="write header-only captures into this folder")
 
@@ -33,17 +34,20 @@ class Settings:
     root: Path
     lab_name: str
     results: str | None
+    key: Path | None
     captures: Path | None
 
     @classmethod
     def of(cls, config: pytest.Config) -> Self:
         """Return what the command line of this session says."""
         root, captures = config.getoption("--cloison-root"), config.getoption("--captures")
+        key = config.getoption("--key")
         return cls(
             network=Network(config.getoption("--network")),
             root=Path(root) if root else config.rootpath,
             lab_name=str(config.getoption("--lab-name")),
             results=config.getoption("--results"),
+            key=Path(key) if key else None,
             captures=Path(captures) if captures else None,
         )
 

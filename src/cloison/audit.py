@@ -1,0 +1,90 @@
+"""Runs the validators of a workspace in a process of their own, and hears their verdicts as they come.
+
+In a process of its own, so that no run judges with modules of an earlier one, and so that one that dies leaves NOT_RUN
+behind for what it did not come to, never a PASS.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cloison.errors import EvidenceError, TransportTimeout
+from cloison.evidence.stream import read_stream
+from cloison.model import Untrusted
+from cloison.transport.streaming import run_streaming
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from cloison.evidence.stream import Stream
+    from cloison.workspace import Network, Workspace
+
+AUDIT_SECONDS = 900.0
+_COLLECTED = {0, 1}
+"""Exit statuses of pytest after which every check was run: all passed, or some did not."""
+_SAID_LIMIT = 3000
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRun:
+    """What came of one run of the validators."""
+
+    stream: Stream
+    """A verdict for every planned check; NOT_RUN for those without a result."""
+    complaint: str
+    """What the process said when it broke or ended early; empty when it came to its end."""
+
+
+def run(  # noqa: PLR0913  each says one thing about the run
+    workspace: Workspace,
+    network: Network,
+    lab_name: str,
+    on_line: Callable[[bytes], None],
+    *,
+    captures: Path | None = None,
+    key: Path | None = None,
+    only: Sequence[str] = (),
+    timeout: float = AUDIT_SECONDS,
+) -> AuditRun:
+    """Run the validators against a network and return their verdicts; `on_line` gets each line of the stream at once.
+
+    `captures` is an existing folder for header-only captures. `only` are families (`reach`, `tunnel`), all when empty.
+    Raises EvidenceError when nothing was planned: the validators could not even be collected.
+    """
+    lines: list[bytes] = []
+
+    def hear(line: bytes) -> None:
+        lines.append(line)
+        on_line(line)
+
+    folders = [str(workspace.validators / family) for family in only] or [str(workspace.validators)]
+    options = ["--network", network, "--cloison-root", str(workspace.root), "--lab-name", lab_name]
+    options += ["--captures", str(captures)] if captures else []
+    options += ["--key", str(key)] if key else []
+
+    def command(report: int) -> list[str]:
+        # The workspace's own pytest settings are those of its tests: none of them counts here.
+        return [
+            *(sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", str(workspace.root), "-q", "--tb=short"),
+            *("-p", "cloison.testing", "-p", "no:cacheprovider", "--import-mode=importlib", "--strict-markers"),
+            *options,
+            *("--results", f"fd:{report}"),
+            *folders,
+        ]
+
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        result = run_streaming(command, hear, timeout=timeout, environment=environment)
+        said = Untrusted((result.stdout + result.stderr)[-_SAID_LIMIT:]).shown(_SAID_LIMIT).strip()
+        broken = result.exit_status not in _COLLECTED
+    except TransportTimeout as error:
+        said, broken = str(error), True
+    stream = read_stream(b"".join(line + b"\n" for line in lines), "validators")
+    if not stream.planned:
+        msg = f"no check was planned; the validators said:\n{said}"
+        raise EvidenceError(msg)
+    return AuditRun(stream, said if broken or not stream.ended else "")
