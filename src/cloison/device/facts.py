@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 _SYSTEM = """
 hostname
 cut -d' ' -f1 /proc/uptime
-. /etc/os-release && echo "$PRETTY_NAME"
-uname -r
-ovs-vswitchd --version | head -n 1
-nft --version
-swanctl --version | head -n 1
+for release in /etc/os-release /usr/lib/os-release; do
+  [ -r "$release" ] && { . "$release"; echo "${PRETTY_NAME:-}"; break; }
+done
+uname -sr
+for program in ovs-vswitchd nft swanctl; do "$program" --version 2>/dev/null | head -n 1; done
+:
 """
 _SPEEDS = 'for link in /sys/class/net/*; do echo "${link##*/} $(cat "$link/speed" 2>/dev/null)"; done'
 

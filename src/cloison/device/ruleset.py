@@ -58,9 +58,28 @@ class FilterLoading:
 
         An established conversation that the new rules refuse goes on: its tracked connection is not deleted here.
         """
+        first = load_steps(runner, self.name, [shell("nft-track", _TRACK)]).text("nft-track", _SETTING).strip()
         # `add` first: a table that does not exist cannot be deleted.
-        text = f"add {_OWN}\ndelete {_OWN}\n{candidate}"
-        load_steps(runner, self.name, [step("nft-load", "nft", "-f", "@/filter.nft", files={"filter.nft": text})])
+        text = f"add {_OWN}\ndelete {_OWN}\n{candidate}" + (f"delete table {_FIRST}\n" if first else "")
+        load = step("nft-load", "nft", "-f", "@/filter.nft", files={"filter.nft": text})
+        back = step("nft-setting", "sysctl", "-q", "-w", f"{_SETTING}={first}")
+        load_steps(runner, self.name, [load, back] if first else [load])
+
+
+_FIRST = "inet cloison_first"
+_SETTING = "net.netfilter.nf_conntrack_tcp_loose"
+# The kernel tracks connections only once a rule asks for it. The connection that loads the first such rule began
+# before, so a filter that takes no packet out of the middle of a conversation would cut it off, and with it this very
+# load. A rule of its own, that accepts all and picks up conversations, goes before: the next packets make it known.
+_TRACK = f"""
+nft list {_OWN} >/dev/null 2>&1 && exit 0
+set -e
+was=$(sysctl -n {_SETTING})
+sysctl -q -w {_SETTING}=1
+nft add table {_FIRST}
+nft 'add chain {_FIRST} track {{ type filter hook input priority filter; }}; add rule {_FIRST} track ct state new'
+echo "$was"
+"""
 
 
 def without_dynamic_elements(listing: str) -> str:

@@ -88,7 +88,7 @@ def _named(words: Mapping[str, str]) -> Callable[[str], str]:
     return lambda value: words.get(value, value)
 
 
-_ACTIONS = _named({"restart": "start", "hold": "trap", "clear": "", "none": ""})
+_ACTIONS = _named({"restart": "start", "hold": "trap", "clear": "none"})
 _CONNECTION: Mapping[str, Callable[[str], str]] = {
     "local_addrs": _words,
     "remote_addrs": _words,

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cloison.change.order import Via
 from cloison.device.access import Access, open_device
 from cloison.device.capabilities import PLATFORMS
 from cloison.errors import InputError
-from cloison.model import EquipmentName
+from cloison.model import EquipmentName, HostKeyFingerprint
 from cloison.render.config import SectionName
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from ipaddress import IPv4Address
     from pathlib import Path
 
@@ -49,6 +49,8 @@ class Reach:
 
     On the live network both are the machine that this runs on; a dialer with a `close` is closed after it dialled.
     """
+    host_keys: Mapping[EquipmentName, HostKeyFingerprint] = field(default_factory=dict)
+    """Keys that are pinned elsewhere than in the inventory: a twin's, which are made with it."""
 
     def __call__(self, device: EquipmentName) -> Device:
         """Return the device over a new connection; see `open_device` for what it raises."""
@@ -88,7 +90,8 @@ class Reach:
 
     def access(self, equipment: Equipment) -> Access:
         """Return everything that a connection needs; InputError when no host key is pinned for the device."""
-        if equipment.platform is None or equipment.host_key is None:
+        host_key = self.host_keys.get(equipment.name, equipment.host_key)
+        if equipment.platform is None or host_key is None:
             msg = (
                 f"{equipment.name} has no pinned host key; expected `host_key` in inventory/sites/"
                 f"{equipment.name.site}.yaml (a twin's keys are pinned by `cloison lab up`)"
@@ -100,7 +103,7 @@ class Reach:
             port=options.port,
             username=options.username,
             key_file=self.key_file,
-            host_key=equipment.host_key,
+            host_key=host_key,
             dialer=self.dialer_at(self.place(equipment)),
             connect_seconds=options.connect_timeout_seconds,
             command_seconds=options.command_timeout_seconds,
