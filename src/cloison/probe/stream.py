@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from cloison.transport.base import Runner
 
 PLAYER = PurePosixPath("/opt/twin/play")
-AUTHORITY = PurePosixPath("/etc/twin/authority.pem")
-CREDENTIALS = PurePosixPath("/etc/twin/credentials")
+AUTHORITY = PurePosixPath("/etc/cloison/authority.pem")
+CREDENTIALS = PurePosixPath("/etc/cloison/credentials")
 _START_SECONDS = 20.0
 """The most that starting, two handshakes and the first key frame take, on a busy machine."""
 _DETAIL_LIMIT = 300

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from cloison.lab.service import NodeFile, NodeFolder, NodeServices, PortReady, Service
+from cloison.lab.service import CommandReady, NodeFile, NodeFolder, NodeServices, PortReady, Service
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from ipaddress import IPv4Address
 
     from cloison.lab.configure.identity import TlsIdentity
+    from cloison.lab.service import Ready
 
 REALM = "cloison"
 CAMERA_PATH = "/live"
@@ -22,10 +23,11 @@ SCENE = PurePosixPath("/srv/scene/nonce")
 """What a camera looks at: 8 hexadecimal digits. Replace it, and the picture changes within two frames."""
 RECORDINGS = PurePosixPath("/srv/recordings")
 PLAYER = PurePosixPath("/opt/twin/play")
-CREDENTIALS = PurePosixPath("/etc/twin/credentials")
+CREDENTIALS = PurePosixPath("/etc/cloison/credentials")
 """Folder of a client: one file a server, one line `user:password` in it."""
+AUTHORITY = PurePosixPath("/etc/cloison/authority.pem")
 _PROGRAMS = PurePosixPath("/opt/twin")
-_FOLDER = PurePosixPath("/etc/twin")
+_FOLDER = PurePosixPath("/etc/cloison")
 _PYTHON = "/usr/bin/python3"
 _ENVIRONMENT = (("PYTHONPATH", str(_PROGRAMS)), ("PYTHONDONTWRITEBYTECODE", "1"))
 _PLAYER_SCRIPT = f'#!/bin/sh\nPYTHONPATH={_PROGRAMS} PYTHONDONTWRITEBYTECODE=1 exec {_PYTHON} -m node.play "$@"\n'
@@ -83,16 +85,20 @@ def programs() -> tuple[NodeFile, ...]:
 
 
 def camera(door: Door, scene: int) -> NodeServices:
-    """Return a camera that serves `/live` and looks at the scene with this nonce (32 bits)."""
-    config = {**_listening(door), "path": CAMERA_PATH, "scene": str(SCENE)}
-    files = (*_door_files(door), NodeFile(SCENE, f"{scene:08x}\n".encode(), 0o644))
-    return _program("camera", config, door, files)
+    """Return a camera that serves `/live` and looks at the scene with this nonce (32 bits).
+
+    It is ready when it has described its stream to one of its users.
+    """
+    config = _Config("camera", door, {"path": CAMERA_PATH, "scene": str(SCENE)} | _listening("camera", door))
+    describe = ("/usr/bin/env", *(f"{name}={value}" for name, value in _ENVIRONMENT), _PYTHON, "-m", "node.describe")
+    ready = CommandReady((*describe, str(config.path)), _READY_SECONDS)
+    return config.services(ready) + NodeServices(files=(NodeFile(SCENE, f"{scene:08x}\n".encode(), 0o644),))
 
 
 def relay(door: Door, sources: Sequence[Source], authority: bytes) -> NodeServices:
     """Return a live gateway: each source is served live as `/<mount>`, and nothing of it is kept."""
-    config = {"listening": _listening(door), "mounts": _mounts(sources)}
-    return _program("relay", config, door, (*_door_files(door), *_client_files(sources, authority)))
+    config = _Config("relay", door, {"listening": _listening("relay", door), "mounts": _mounts(sources)})
+    return config.services(config.listens()) + _client_of(sources, authority)
 
 
 def recorder(
@@ -104,16 +110,17 @@ def recorder(
         "segment_seconds": segment_seconds,
         "retention_seconds": retention_seconds,
     }
-    config = {"listening": _listening(door), "mounts": _mounts(sources), "recordings": recordings}
-    files = (*_door_files(door), *_client_files(sources, authority))
-    return _program("recorder", config, door, files) + NodeServices(folders=(NodeFolder(RECORDINGS),))
+    listening = _listening("recorder", door)
+    config = _Config("recorder", door, {"listening": listening, "mounts": _mounts(sources), "recordings": recordings})
+    kept = NodeServices(folders=(NodeFolder(RECORDINGS),))
+    return config.services(config.listens()) + _client_of(sources, authority) + kept
 
 
 def client(logins: Sequence[tuple[str, Login]], authority: bytes) -> NodeServices:
     """Return what a client of some servers needs: whom to believe, and `CREDENTIALS/<server>` for each by its name."""
     return NodeServices(
         files=(
-            NodeFile(_FOLDER / "authority.pem", authority, 0o644),
+            NodeFile(AUTHORITY, authority, 0o644),
             *(NodeFile(CREDENTIALS / name, login.line, 0o600) for name, login in logins),
         )
     )
@@ -126,32 +133,51 @@ def player(logins: Sequence[tuple[str, Login]], authority: bytes) -> NodeService
     )
 
 
-def _listening(door: Door) -> dict[str, object]:
+@dataclass(frozen=True, slots=True)
+class _Config:
+    """The configuration of one program, under `/etc/cloison/<program>/`."""
+
+    program: str
+    door: Door
+    fields: dict[str, object]
+
+    @property
+    def path(self) -> PurePosixPath:
+        return _FOLDER / self.program / "config.json"
+
+    def listens(self) -> PortReady:
+        return PortReady(self.door.address, self.door.port, _READY_SECONDS)
+
+    def services(self, ready: Ready) -> NodeServices:
+        text = json.dumps(self.fields, indent=1, sort_keys=True) + "\n"
+        users = "".join(map(digest_line, self.door.logins))
+        arguments = (_PYTHON, "-m", f"node.{self.program}", str(self.path))
+        return NodeServices(
+            files=(
+                *programs(),
+                NodeFile(self.path, text.encode(), 0o644),
+                NodeFile(self.path.with_name("users"), users.encode(), 0o600),
+                *(self.door.identity.files(self.path.parent) if self.door.identity else ()),
+            ),
+            services=(Service(self.program, arguments, ready, environment=_ENVIRONMENT),),
+        )
+
+
+def _listening(program: str, door: Door) -> dict[str, object]:
+    folder = _FOLDER / program
     listening: dict[str, object] = {
         "address": str(door.address),
         "port": door.port,
-        "users": str(_FOLDER / "users"),
+        "users": str(folder / "users"),
         "realm": REALM,
     }
     if door.identity is not None:
-        listening |= {"certificate": str(_FOLDER / "certificate.pem"), "key": str(_FOLDER / "key.pem")}
+        listening |= {"certificate": str(folder / "certificate.pem"), "key": str(folder / "key.pem")}
     return listening
 
 
-def _door_files(door: Door) -> tuple[NodeFile, ...]:
-    users = NodeFile(_FOLDER / "users", "".join(map(digest_line, door.logins)).encode(), 0o600)
-    if door.identity is None:
-        return (users,)
-    shown = (
-        NodeFile(_FOLDER / "certificate.pem", door.identity.certificate, 0o644),
-        NodeFile(_FOLDER / "key.pem", door.identity.key, 0o600),
-    )
-    return (users, *shown)
-
-
-def _client_files(sources: Sequence[Source], authority: bytes) -> tuple[NodeFile, ...]:
-    logins = (NodeFile(CREDENTIALS / source.mount, source.login.line, 0o600) for source in sources)
-    return (NodeFile(_FOLDER / "authority.pem", authority, 0o644), *logins)
+def _client_of(sources: Sequence[Source], authority: bytes) -> NodeServices:
+    return client([(source.mount, source.login) for source in sources], authority)
 
 
 def _mounts(sources: Sequence[Source]) -> list[dict[str, object]]:
@@ -163,16 +189,6 @@ def _mounts(sources: Sequence[Source]) -> list[dict[str, object]]:
             "credential": str(CREDENTIALS / source.mount),
         }
         if source.is_encrypted:
-            remote["authority"] = str(_FOLDER / "authority.pem")
+            remote["authority"] = str(AUTHORITY)
         mounts.append({"path": f"/{source.mount}", "remote": remote})
     return mounts
-
-
-def _program(name: str, config: object, door: Door, files: tuple[NodeFile, ...]) -> NodeServices:
-    path = _FOLDER / f"{name}.json"
-    text = json.dumps(config, indent=1, sort_keys=True) + "\n"
-    ready = PortReady(door.address, door.port, _READY_SECONDS)
-    return NodeServices(
-        files=(*programs(), NodeFile(path, text.encode(), 0o644), *files),
-        services=(Service(name, (_PYTHON, "-m", f"node.{name}", str(path)), ready, environment=_ENVIRONMENT),),
-    )
