@@ -39,11 +39,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in needing]
 
 
-def pytest_report_collectionfinish() -> str:
+def pytest_report_collectionfinish() -> list[str]:
     """Say so."""
     if sys.platform == "linux" and os.geteuid() == 0:
-        return ""
-    return "NOT RUN: every test marked `lab`: they need Linux and root; run `sudo make test`"
+        return []
+    return ["NOT RUN: every test marked `lab`: they need Linux and root; run `sudo make test`"]
 
 
 def _interface(name: str, number: int, *addresses: str) -> InterfaceDesign:

@@ -6,6 +6,7 @@ A node has a disk (its root, which outlives a reboot) and what every boot makes 
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from pathlib import Path
 from typing import Final
@@ -65,6 +66,7 @@ LINKS: Final = (
 )
 FROM_HOST: Final = ("ld.so.cache", "alternatives", "protocols", "services", "fonts")
 """What of the host's /etc a node is given: what packages put there for programs to run, none of it a setting."""
+_HOST: Final = Path("/etc")
 USERS: Final = (
     ("root", 0, "/root", "/bin/bash"),
     ("daemon", 1, "/usr/sbin", "/usr/sbin/nologin"),
@@ -138,7 +140,10 @@ def make_disk(disk: Path, host_name: str, full_name: str) -> None:
         (disk / link).symlink_to(target)
     etc = disk / "etc"
     for name in FROM_HOST:
-        _copy(Path("/etc") / name, etc / name)
+        if (source := _HOST / name).is_dir():
+            shutil.copytree(source, etc / name, symlinks=True, copy_function=shutil.copyfile)
+        elif source.is_file():
+            shutil.copyfile(source, etc / name)
     for name, text in TEXTS.items():
         (etc / name).write_text(text, encoding="ascii")
     (etc / "hostname").write_text(f"{host_name}\n", encoding="ascii")
@@ -155,18 +160,6 @@ def _write_accounts(etc: Path) -> None:
     # No password matches `*`; unlike `!`, it does not lock the account for sshd's public keys.
     (etc / "shadow").write_text("".join(f"{user[0]}:*:::::::\n" for user in USERS), encoding="ascii")
     (etc / "shadow").chmod(0o640)
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Copy a file, a link or a folder of them, when the host has it; a link stays a link."""
-    if source.is_symlink():
-        target.symlink_to(source.readlink())
-    elif source.is_dir():
-        target.mkdir()
-        for entry in source.iterdir():
-            _copy(entry, target / entry.name)
-    elif source.is_file():
-        target.write_bytes(source.read_bytes())
 
 
 def enter_disk(disk: Path, host_name: str) -> None:

@@ -7,6 +7,7 @@ import ctypes
 import grp  # noqa: F401  loaded before a child loses sight of the library folder
 import os
 import pwd
+import resource
 import signal
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _PR_CAPBSET_DROP = 24
 _FAILED = 127
+_DESCRIPTORS = 1024
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -90,6 +92,9 @@ def _second_child(program: Program, report: int, prepare: Callable[[], None]) ->
             environment["HOME"] = _become(program.user)
         os.chdir("/")
         os.umask(0o022)
+        # As an init would start it, whatever the caller's limit: some daemons walk through every number they may have.
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(_DESCRIPTORS, hard), hard))
         for number in (signal.SIGPIPE, signal.SIGXFSZ):  # ignored by Python, and inherited so
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
