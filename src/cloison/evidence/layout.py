@@ -25,6 +25,8 @@ _PADDING = 13.0
 _HEADER = 50.0
 _BETWEEN = 20.0
 _OUTSIDE_GAP = 16.0
+_LOWEST = 320.0
+"""Room for the wide-area network and its hosts, however few the equipment."""
 _SWITCHES = ("switch", "unmanaged-switch")
 
 
@@ -113,7 +115,7 @@ def lay_out(picture: Picture) -> Layout:
     right = [site for site in picture.sites if site not in left]
     plans = {site.name: _Plan.of(site, mirrored=site in right) for site in picture.sites}
     stacks = [[plans[site.name] for site in side] for side in (left, right)]
-    height = max((_stack_height(stack) for stack in stacks), default=0.0) + 2
+    height = max([_LOWEST, *(_stack_height(stack) for stack in stacks)]) + 2
     sites: dict[str, Box] = {}
     equipment: dict[EquipmentName, Box] = {}
     for side, stack in enumerate(stacks):

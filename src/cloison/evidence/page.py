@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,13 +14,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from cloison.evidence.drawing import draw
 from cloison.evidence.symbols import definitions, sign
 from cloison.evidence.truth import SEVERITY, Reach, subject, worst
-from cloison.evidence.wording import Language, Wording, wording
+from cloison.evidence.wording import Language, Wording, kind_of, readable, wording
 from cloison.flow import Outcome
 from cloison.model import Untrusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from jinja2 import Template
     from markupsafe import Markup
 
     from cloison.evidence.document import AuditDocument, JudgedVerdict
@@ -53,7 +55,8 @@ class Article:
     scope: str
     picture: Markup
     findings: tuple[JudgedVerdict, ...]
-    families: tuple[tuple[str, tuple[JudgedVerdict, ...]], ...]
+    families: tuple[tuple[str, tuple[tuple[str, tuple[JudgedVerdict, ...]], ...]], ...]
+    """The checks by family and then by kind."""
     controls: tuple[ControlRow, ...]
     places: tuple[EquipmentName, ...]
     site_spans: tuple[tuple[str, int], ...]
@@ -67,6 +70,13 @@ def render_page(
     document: AuditDocument, picture: Picture, languages: Sequence[Language] = (Language.FRENCH, Language.ENGLISH)
 ) -> str:
     """Return the page; with several languages it holds each whole, and shows the first until another is chosen."""
+    articles = [article(document, picture, wording(language)) for language in languages]
+    return _template().render(articles=articles, definitions=definitions())
+
+
+@cache
+def _template() -> Template:
+    # Not the environment of the configuration templates: here everything is escaped.
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -75,9 +85,9 @@ def render_page(
         lstrip_blocks=True,
     )
     environment.filters["shown"] = _shown
-    environment.globals.update(sign=sign, outcomes=SEVERITY[::-1], Outcome=Outcome)
-    articles = [article(document, picture, wording(language)) for language in languages]
-    return environment.get_template(_TEMPLATE).render(articles=articles, definitions=definitions())
+    environment.filters["about"] = lambda verdict: readable(subject(verdict.check))
+    environment.globals.update(sign=sign, outcomes=tuple(Outcome))
+    return environment.get_template(_TEMPLATE)
 
 
 def article(document: AuditDocument, picture: Picture, words: Wording) -> Article:
@@ -100,16 +110,22 @@ def article(document: AuditDocument, picture: Picture, words: Wording) -> Articl
                 key=lambda verdict: (SEVERITY.index(verdict.outcome), verdict.waived, verdict.check),
             )
         ),
-        families=tuple(
-            (family, tuple(members))
-            for family, members in groupby(verdicts, key=lambda verdict: _family(verdict.check))
-        ),
+        families=_families(verdicts),
         controls=_controls(verdicts, words),
         places=places,
         site_spans=tuple((site, len(list(members))) for site, members in groupby(places, key=lambda name: name.site)),
         cells=dict(zip(pairs, document.truth, strict=True)),
         reaches=tuple((reach, count) for reach, count in counts if count),
         seconds=round((document.finished - document.started).total_seconds()),
+    )
+
+
+def _families(
+    verdicts: Iterable[JudgedVerdict],
+) -> tuple[tuple[str, tuple[tuple[str, tuple[JudgedVerdict, ...]], ...]], ...]:
+    return tuple(
+        (family, tuple((kind, tuple(same)) for kind, same in groupby(members, key=lambda item: kind_of(item.check))))
+        for family, members in groupby(verdicts, key=lambda item: _family(item.check))
     )
 
 

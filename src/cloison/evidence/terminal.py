@@ -56,7 +56,7 @@ def verdict_line(document: AuditDocument) -> Text:
     """Return the verdict and the counts on one line, the verdict first."""
     word, style = _SENTENCES[document.exit_code]
     line = Text.assemble((word, style), f"  {document.run} of {document.planned} checks run")
-    for outcome in SEVERITY[::-1]:
+    for outcome in Outcome:
         count = document.tally.of(outcome)
         if count or outcome is Outcome.PASS:
             line.append(f"  {OUTCOME_SYMBOL[outcome]} {count} {outcome}", style=_OUTCOME_STYLE[outcome])
@@ -71,16 +71,14 @@ def tally_table(document: AuditDocument) -> Table:
     """Return the count of each outcome by family of checks, with a last row for all."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("checks")
-    for outcome in SEVERITY[::-1]:
+    for outcome in Outcome:
         table.add_column(f"{OUTCOME_SYMBOL[outcome]} {outcome}", justify="right")
     families: dict[str, list[Outcome]] = {}
     for verdict in document.verdicts:
         families.setdefault(Untrusted(verdict.check.split("/")[0]).shown(40), []).append(verdict.outcome)
     for family, outcomes in sorted(families.items()):
-        table.add_row(Text(family), *(_count(outcomes.count(outcome), outcome) for outcome in SEVERITY[::-1]))
-    table.add_row(
-        Text("all", style="bold"), *(_count(document.tally.of(outcome), outcome) for outcome in SEVERITY[::-1])
-    )
+        table.add_row(Text(family), *(_count(outcomes.count(outcome), outcome) for outcome in Outcome))
+    table.add_row(Text("all", style="bold"), *(_count(document.tally.of(outcome), outcome) for outcome in Outcome))
     return table
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from ipaddress import IPv4Address
+from itertools import permutations
 
 import pytest
 
@@ -68,7 +69,7 @@ def made(verdicts: tuple[Verdict, ...], *waivers: AuditWaiver, ended: bool = Tru
     return audit_document(
         FACTS,
         stream_of(verdicts, ended=ended),
-        truth=truth_table(PLACES, [WATCH], verdicts),
+        truth=truth_table(permutations(PLACES, 2), [WATCH], verdicts),
         waivers=waivers,
         not_examined=(NotExamined(name="town/camera", reason="policy lets no one log in to it"),),
         emulated=("the SFP modules: an image computed from the declared link",),

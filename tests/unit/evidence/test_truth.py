@@ -1,4 +1,5 @@
 from ipaddress import IPv4Address
+from itertools import permutations
 
 import pytest
 from pydantic import ValidationError
@@ -50,7 +51,7 @@ def test_what_is_so_between_two_places(delivered: list[Outcome], silence: Outcom
 
 def test_every_ordered_pair_has_a_cell() -> None:
     names = [EquipmentName(f"town/host-{n}") for n in range(14)]
-    cells = truth_table(names, [], [])
+    cells = truth_table(permutations(names, 2), [], [])
     assert len(cells) == 14 * 13
     assert {cell.reach for cell in cells} == {Reach.UNKNOWN}
 
@@ -64,7 +65,7 @@ def test_verdicts_are_found_by_their_exact_subject() -> None:
         verdict(f"reach/delivered/{flows[1].key}-more", F),
         verdict(f"packets/silent/{pair_key(A, B)}", P),
     ]
-    forth, back = truth_table([A, B], flows, verdicts)
+    forth, back = truth_table([(A, B), (B, A)], flows, verdicts)
     assert [(item.service, item.outcome) for item in forth.authorised] == [("http", P), ("https", F)]
     assert (forth.reach, forth.silence) == (Reach.OUTAGE, P)
     assert (back.reach, back.authorised) == (Reach.UNKNOWN, ())
