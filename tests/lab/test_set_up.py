@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+LEFT_POLICY = "#!/bin/sh\n# cloison set-up: no service starts\nexit 101\n"
 HOST_POLICY = "#!/bin/sh\n# the host's own\nexit 0\n"
 APT = """#!/bin/sh
 echo "$*" >>"$MACHINE/asked"
