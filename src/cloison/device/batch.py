@@ -29,7 +29,7 @@ step() {
   name=$1 limit=$2; shift 2
   timeout -k 2 "$limit" "$@" </dev/null >"$scratch/.out" 2>"$scratch/.err"
   status=$?
-  printf '%s %d %d %d\n' "$name" "$status" "$(wc -c <"$scratch/.out")" "$(wc -c <"$scratch/.err")"
+  echo "$name $status" $(stat -c %s "$scratch/.out" "$scratch/.err")
   cat "$scratch/.out" "$scratch/.err"
 }
 """

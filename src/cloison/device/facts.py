@@ -30,10 +30,11 @@ for release in /etc/os-release /usr/lib/os-release; do
   [ -r "$release" ] && { . "$release"; echo "${PRETTY_NAME:-}"; break; }
 done
 uname -sr
-for program in ovs-vswitchd nft swanctl; do "$program" --version 2>/dev/null | head -n 1; done
+ovs-vsctl --version | head -n 1
+nft --version
 :
 """
-_SPEEDS = 'for link in /sys/class/net/*; do echo "${link##*/} $(cat "$link/speed" 2>/dev/null)"; done'
+_SPEEDS = "grep -s . /sys/class/net/*/speed /dev/null || :"
 
 
 def fact_steps() -> Sequence[Step]:
@@ -80,7 +81,8 @@ def _optics(answers: Answers) -> dict[str, optics.Reading]:
 
 
 def _interfaces(answers: Answers) -> tuple[InterfaceState, ...]:
-    speeds = dict(line.partition(" ")[::2] for line in answers.text("speeds", "speeds").splitlines())
+    said = [line.partition(":") for line in answers.text("speeds", "speeds").splitlines()]
+    speeds = {path.removeprefix("/sys/class/net/").removesuffix("/speed"): speed for path, _, speed in said}
     return tuple(_interface(link, speeds) for link in parsed(answers, "ip-address", "links and addresses"))
 
 
