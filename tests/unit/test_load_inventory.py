@@ -10,7 +10,7 @@ from cloison.errors import IntentError, WorkspaceError
 from cloison.flow import Endpoint, Purpose
 from cloison.intent.check import check_flows
 from cloison.intent.files import INVARIANTS, POLICY
-from cloison.intent.invariants import forbidden_paths
+from cloison.intent.invariants import broken, forbidden_paths
 from cloison.intent.load import load, read
 from cloison.intent.network import Intent
 from cloison.model import EquipmentName
@@ -131,6 +131,15 @@ def test_derived_flow_against_an_invariant_is_found_host_by_host(pilot: Intent) 
     assert problems[0].file == POLICY
 
 
+def test_flow_under_a_false_name_is_found_by_its_address(pilot: Intent) -> None:
+    watch = next(flow for flow in pilot.flows if flow.rule == "watch-live")
+    address = pilot.equipment_by_name[EquipmentName("roussy-le-village/nvr")].address
+    assert address is not None
+    opened = watch.model_copy(update={"destination": Endpoint(name=watch.destination.name, address=address)})
+    found = [invariant.id for _, invariant in broken(pilot.model_copy(update={"flows": (opened,)}))]
+    assert found == ["no-recording-outside"]
+
+
 def test_excepted_purpose_is_not_forbidden(pilot: Intent) -> None:
     files = read(ROOT)
     watch = next(flow for flow in pilot.flows if flow.rule == "watch-live")
@@ -141,7 +150,7 @@ def test_excepted_purpose_is_not_forbidden(pilot: Intent) -> None:
 
 
 def test_invariants_expand_to_literal_addresses(pilot: Intent) -> None:
-    paths = forbidden_paths(pilot)
+    paths = list(forbidden_paths(pilot))
     recording = [path for path in paths if path.invariant == "no-recording-outside"]
     nvr = pilot.equipment_by_name[EquipmentName("roussy-le-village/nvr")].address
     cell = next(site for site in pilot.sites if site.name == "crisis-cell")

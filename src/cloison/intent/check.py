@@ -10,17 +10,15 @@ from cloison.intent.check_policy import check_policy
 from cloison.intent.check_site import check_site, check_sites
 from cloison.intent.files import INVARIANTS, NETWORK, POLICY, site_file
 from cloison.intent.hint import did_you_mean, one_of
-from cloison.intent.invariants import forbidden_paths
+from cloison.intent.invariants import broken
 from cloison.intent.models import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import date
-    from ipaddress import IPv4Address
 
     from cloison.errors import Problem
     from cloison.intent.files import InventoryFiles
-    from cloison.intent.invariants import ForbiddenPath
     from cloison.intent.network import Intent
     from cloison.workspace import Network
 
@@ -48,20 +46,15 @@ def check_flows(files: InventoryFiles, intent: Intent) -> Iterator[Problem]:
     The declarations were judged before; this judges what was made of them, host by host, so that a mistake in the
     derivation cannot open what an invariant closes.
     """
-    forbidden: dict[tuple[IPv4Address, IPv4Address], list[ForbiddenPath]] = {}
-    for path in forbidden_paths(intent):
-        forbidden.setdefault((path.source, path.destination), []).append(path)
     rules = {flow.id: number for number, flow in enumerate(files.policy.flows)}
     invariants = {declared.id: number for number, declared in enumerate(files.invariants.no_path)}
-    for flow in intent.flows:
-        for path in forbidden.get((flow.source.address, flow.destination.address), ()):
-            if flow.purpose not in path.except_purposes:
-                place = files.place(INVARIANTS, ("no_path", invariants[path.invariant]))
-                message = (
-                    f"flow `{flow.rule}` lets {flow.source.name} reach {flow.destination.name}, "
-                    f"which invariant `{path.invariant}` forbids ({place})"
-                )
-                yield files.problem(POLICY, ("flows", rules[flow.rule]), "CL503", message)
+    for flow, invariant in broken(intent):
+        place = files.place(INVARIANTS, ("no_path", invariants[invariant.id]))
+        message = (
+            f"flow `{flow.rule}` lets {flow.source.name} reach {flow.destination.name}, "
+            f"which invariant `{invariant.id}` forbids ({place})"
+        )
+        yield files.problem(POLICY, ("flows", rules[flow.rule]), "CL503", message)
 
 
 def expired_waivers(files: InventoryFiles, today: date) -> Iterator[Problem]:

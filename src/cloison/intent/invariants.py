@@ -1,4 +1,4 @@
-"""The invariants, expanded to literal addresses by plain loops over every pair of equipment.
+"""The invariants, judged host by host and address by address with plain loops.
 
 Nothing here is shared with `derive`, which expands the flows of policy.yaml: were they one piece of code, one mistake
 would open a path and hide it.
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from ipaddress import IPv4Address
 
-    from cloison.flow import Purpose
-    from cloison.intent.models import Selector
+    from cloison.flow import Endpoint, Flow, Purpose
+    from cloison.intent.models import InvariantDeclaration
     from cloison.intent.network import Equipment, Intent, Site
     from cloison.model import EquipmentName, Name
 
@@ -31,38 +31,77 @@ class ForbiddenPath(NamedTuple):
     except_purposes: tuple[Purpose, ...]
 
 
-def forbidden_paths(intent: Intent) -> tuple[ForbiddenPath, ...]:
-    """Return every pair of addresses between which an invariant forbids a path, in the order of invariants.yaml."""
-    paths: list[ForbiddenPath] = []
+class Member(NamedTuple):
+    """An equipment with its site."""
+
+    site: Site
+    equipment: Equipment
+
+
+def members(intent: Intent) -> list[Member]:
+    """Return every equipment of every site."""
+    return [Member(site, equipment) for site in intent.sites for equipment in site.equipment]
+
+
+def addresses(member: Member) -> tuple[IPv4Address, ...]:
+    """Return every address of an equipment: a firewall is the gateway of each segment."""
+    if member.equipment.kind is Kind.FIREWALL:
+        return tuple(segment.gateway for segment in member.site.segments)
+    return () if member.equipment.address is None else (member.equipment.address,)
+
+
+def forbids(invariant: InvariantDeclaration, source: Member, destination: Member) -> bool:
+    """Return whether an invariant forbids a path from one equipment to another, but for its excepted purposes."""
+    if source.site.role not in invariant.source.roles or source.equipment.kind not in invariant.source.kinds:
+        return False
+    if destination.site.role not in invariant.destination.roles:
+        return False
+    if destination.equipment.kind not in invariant.destination.kinds:
+        return False
+    if source.equipment.name == destination.equipment.name:
+        return False
+    same_site = source.site.name == destination.site.name
+    if invariant.scope is Scope.SAME_SITE:
+        return same_site
+    return invariant.scope is None or not same_site
+
+
+def forbidden_paths(intent: Intent) -> Iterator[ForbiddenPath]:
+    """Yield every pair of addresses between which an invariant forbids a path, in the order of invariants.yaml.
+
+    They grow with the square of the number of sites.
+    """
+    everyone = members(intent)
     for invariant in intent.invariants:
-        for source_site, source in _members(intent, invariant.source):
-            for site, destination in _members(intent, invariant.destination):
-                same_site = site.name == source_site.name
-                if source.name == destination.name:
-                    continue
-                if invariant.scope is Scope.SAME_SITE and not same_site:
-                    continue
-                if invariant.scope is Scope.BETWEEN_SITES and same_site:
-                    continue
-                for source_address in _addresses(source_site, source):
-                    for address in _addresses(site, destination):
-                        ends = source.name, source_address, destination.name, address
-                        paths.append(ForbiddenPath(invariant.id, *ends, invariant.except_purposes))
-    return tuple(paths)
+        for source in everyone:
+            for destination in everyone:
+                if forbids(invariant, source, destination):
+                    for from_address in addresses(source):
+                        for address in addresses(destination):
+                            yield ForbiddenPath(
+                                invariant.id,
+                                source.equipment.name,
+                                from_address,
+                                destination.equipment.name,
+                                address,
+                                invariant.except_purposes,
+                            )
 
 
-def _members(intent: Intent, selector: Selector) -> Iterator[tuple[Site, Equipment]]:
-    for site in intent.sites:
-        if site.role in selector.roles:
-            for equipment in site.equipment:
-                if equipment.kind in selector.kinds:
-                    yield site, equipment
+def broken(intent: Intent) -> Iterator[tuple[Flow, InvariantDeclaration]]:
+    """Yield every flow that an invariant forbids, by the names of its ends or by their addresses."""
+    by_name = {member.equipment.name: member for member in members(intent)}
+    by_address = {address: member for member in by_name.values() for address in addresses(member)}
 
+    def ends(endpoint: Endpoint) -> list[Member]:
+        found = (by_name.get(endpoint.name), by_address.get(endpoint.address))
+        return [member for member in found if member is not None]
 
-def _addresses(site: Site, equipment: Equipment) -> Iterator[IPv4Address]:
-    """Yield every address of an equipment: a firewall is the gateway of each segment."""
-    if equipment.kind is Kind.FIREWALL:
-        for segment in site.segments:
-            yield segment.gateway
-    elif equipment.address is not None:
-        yield equipment.address
+    for flow in intent.flows:
+        for invariant in intent.invariants:
+            if flow.purpose not in invariant.except_purposes and any(
+                forbids(invariant, source, destination)
+                for source in ends(flow.source)
+                for destination in ends(flow.destination)
+            ):
+                yield flow, invariant
