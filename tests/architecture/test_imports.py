@@ -135,7 +135,7 @@ def test_allowed_import_is_not_found(path: str, text: str) -> None:
 
 def written_table(text: str) -> dict[str, frozenset[str]]:
     """Return the rows of the table in a page that name their imports one by one."""
-    table = {}
+    table: dict[str, frozenset[str]] = {}
     for row in re.findall(r"^\| (`.*) \|$", text, flags=re.MULTILINE):
         rooms, _, targets = row.split(" | ")
         if targets.startswith(("`", "–")):
