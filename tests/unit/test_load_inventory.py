@@ -1,3 +1,4 @@
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -67,6 +68,18 @@ def test_folder_of_sites_that_is_a_link_is_refused(tmp_path: Path) -> None:
     assert [problem.code for problem in raised.value.problems if problem.file == Path("inventory/sites")] == [
         "CL001",
         "CL002",
+    ]
+
+
+def test_file_name_cannot_write_to_the_terminal(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "inventory", tmp_path / "inventory")
+    os.close(os.open(os.fsencode(tmp_path / "inventory") + b"/x\n\xff\x1b[2J", os.O_CREAT | os.O_WRONLY))
+    os.close(os.open(os.fsencode(tmp_path / "inventory" / "sites") + b"/\xe2\x80\xaey.yaml", os.O_CREAT | os.O_WRONLY))
+    with pytest.raises(IntentError) as raised:
+        load(tmp_path)
+    assert [str(problem).split(":")[0] for problem in raised.value.problems] == [
+        "inventory/sites/\\u202ey.yaml",
+        "inventory/x\\n\\udcff\\x1b[2J",
     ]
 
 

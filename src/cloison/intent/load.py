@@ -147,10 +147,11 @@ class _Reading:
             kind = MODELS.get(file) or (FOLDER_MODELS.get(file.parent) if file.suffix == ".yaml" else None)
             if kind is None:
                 expected = ", ".join(path.name for path in MODELS) + ", blueprints/*.yaml or sites/*.yaml"
-                self.problems.append(Problem(file, 1, 1, "CL001", "a file of no known kind", expected, "remove it"))
+                message, hint = "a file of no known kind", "remove it"
+                self.problems.append(Problem(_printable(file), 1, 1, "CL001", message, expected, hint))
             elif not _is_name(file.stem):
-                message = f"the file name `{file.name}` is not a name followed by .yaml"
-                self.problems.append(Problem(file, 1, 1, "CL004", message, Name.called))
+                message = f"the file name `{_printable(file).name}` is not a name followed by .yaml"
+                self.problems.append(Problem(_printable(file), 1, 1, "CL004", message, Name.called))
                 self.unsound.add(file)
             else:
                 kinds[file] = kind
@@ -182,6 +183,11 @@ class _Reading:
                 mistakes.extend(structure_mistakes(error, kind, document))
         self.problems.extend(Problem(file, *mistake.place, *mistake[1:]) for mistake in mistakes)
         return None if mistakes else model
+
+
+def _printable(file: Path) -> Path:
+    """Return the path with every character escaped that could deceive, or not be printed at all."""
+    return Path("".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(file)))
 
 
 def _is_name(text: str) -> bool:
