@@ -62,6 +62,10 @@ def _device(device: DevicePlan) -> Iterator[str]:
     for name in device.changed:
         yield f"{device.device}: section {name}"
         yield from device.diff(name).splitlines()
+        if name is SectionName.FIBRE:
+            yield from device.emulated
+        if name is SectionName.TUNNELS:
+            yield from device.not_read_back
         yield ""
 
 

@@ -41,6 +41,10 @@ class DevicePlan(Model):
     """The sections of the plan, in the words in which the device will show them."""
     candidate: tuple[Section, ...]
     """The same sections, as rendered: what is loaded."""
+    emulated: tuple[str, ...] = ()
+    """What is emulated in these sections and no evidence about hardware."""
+    not_read_back: tuple[str, ...] = ()
+    """What these sections set and no daemon shows."""
 
     def config(self, which: Literal["running", "canonical", "candidate"]) -> Config:
         """Return one of the three as the configuration of the device."""
@@ -137,13 +141,15 @@ def only(config: Config, sections: Collection[SectionName] | None) -> Config:
 
 def plan_device(reader: Reader, candidate: Config) -> DevicePlan:
     """Return the plan of one device for the sections of a rendered candidate; see `Reader` for what it raises."""
-    canonical = reader.canonical(candidate)
+    canonical, read = reader.canonical(candidate), reader.read()
     return DevicePlan(
         device=reader.device,
         platform=reader.platform,
-        running=reader.read().config.sections,
+        running=read.config.sections,
         canonical=canonical.sections,
         candidate=candidate.sections,
+        emulated=read.facts.emulated if SectionName.FIBRE in candidate.names else (),
+        not_read_back=read.facts.not_read_back if SectionName.TUNNELS in candidate.names else (),
     )
 
 

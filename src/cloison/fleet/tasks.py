@@ -40,14 +40,13 @@ def compare(task: Task, sections: Collection[SectionName] | None = None) -> Resu
     """Read the device back and compare it with what is declared; change nothing. `drift` in the result tells."""
     device = _device(task)
     planned = plan_device(device.reader, _candidate(task, sections))
-    facts = device.reader.read().facts if SectionName.FIBRE in [section.name for section in planned.canonical] else None
     summary = f"differs in {', '.join(planned.changed)}" if planned.changed else "runs what is declared"
     return Result(
         host=task.host,
         result=summary,
         diff=_diff(planned),
         drift=bool(planned.changed),
-        emulated=facts.emulated if facts else (),
+        emulated=planned.emulated,
     )
 
 
@@ -61,16 +60,17 @@ def replace(task: Task, sections: Collection[SectionName]) -> Result:
     planned = plan_device(device.reader, _candidate(task, sections))
     refuse_tunnel_through_itself(task.host["via"], (planned,))
     if not planned.changed:
-        return Result(host=task.host, result="no change")
+        return Result(host=task.host, result="no change", emulated=planned.emulated)
     diff, names = _diff(planned), ", ".join(planned.changed)
     if task.is_dry_run():
-        return Result(host=task.host, result=f"would change {names}", diff=diff)
+        return Result(host=task.host, result=f"would change {names}", diff=diff, emulated=planned.emulated)
     loaded = load(planned, sections, device)
     task.host.close_connection(CONNECTION)
     left = verify(planned, task.host["effects"])
     if left:
         raise DeviceError(planned.device, f"what was read back differs from what was loaded:\n{left}")
-    return Result(host=task.host, result=f"loaded {', '.join(loaded)}", diff=diff, changed=True)
+    summary = f"loaded {', '.join(loaded)}"
+    return Result(host=task.host, result=summary, diff=diff, changed=True, emulated=planned.emulated)
 
 
 def bring_up(task: Task) -> Result:
