@@ -1,7 +1,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cloison.intent.document import SIZE_LIMIT, Data, Document, read_document
@@ -188,6 +188,8 @@ def test_tags_and_directives_are_refused(text: str) -> None:
     assert codes(read(text)) == ["CL012"]
 
 
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""What these tests show does not depend on how busy the machine is."""
 JSON_LIKE = st.recursive(
     st.booleans() | st.integers(-(10**17), 10**17) | st.text("abc éü-_:#'\"", max_size=12),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("abcdef", min_size=1), inner, max_size=4),
@@ -206,6 +208,7 @@ def spelt(value: Data) -> str:
     return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
 
 
+@UNHURRIED
 @given(JSON_LIKE)
 def test_what_is_spelt_is_what_is_read(value: Data) -> None:
     document = read(f"key: {spelt(value)}\n")
@@ -213,12 +216,14 @@ def test_what_is_spelt_is_what_is_read(value: Data) -> None:
     assert document.data == {"key": value}
 
 
+@UNHURRIED
 @given(st.text())
 def test_no_text_makes_the_reader_fail(text: str) -> None:
     document = read_document(text.encode("utf-8", "surrogatepass"))
     assert document.mistakes or document.data is not None
 
 
+@UNHURRIED
 @given(st.text("-[]{}:,#&*!|>'\"%@`?\n  abc<=~0.1", max_size=60))
 def test_no_punctuation_makes_the_reader_fail(text: str) -> None:
     document = read(text)
@@ -227,12 +232,14 @@ def test_no_punctuation_makes_the_reader_fail(text: str) -> None:
         assert 1 <= mistake.place.line <= text.count("\n") + 2
 
 
+@UNHURRIED
 @given(st.binary())
 def test_no_bytes_make_the_reader_fail(content: bytes) -> None:
     document = read_document(content)
     assert document.mistakes or document.data is not None
 
 
+@UNHURRIED
 @given(st.floats() | st.decimals(allow_nan=True).map(str) | st.dates().map(str) | st.datetimes().map(str))
 def test_plain_scalar_is_a_finite_number_a_text_or_refused(value: object) -> None:
     document = read(f"key: {value}\n")

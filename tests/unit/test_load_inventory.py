@@ -100,7 +100,9 @@ def test_problems_are_sorted_and_relative_to_the_workspace(spoilt: Callable[[str
     ]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None, max_examples=50
+)
 @given(file=st.sampled_from(FILES), text=st.text())
 def test_no_text_of_a_file_makes_anything_but_an_intent_error(
     spoilt: Callable[[str, str], None], file: str, text: str
@@ -110,7 +112,9 @@ def test_no_text_of_a_file_makes_anything_but_an_intent_error(
     assert all(problem.line >= 1 and problem.column >= 1 for problem in raised.value.problems)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None, max_examples=50
+)
 @given(data=st.data(), file=st.sampled_from(FILES))
 def test_no_change_of_a_file_makes_anything_but_an_intent_error(
     spoilt: Callable[[str, str], None], data: st.DataObject, file: str
