@@ -159,9 +159,9 @@ def link_state(document: AuditDocument, picture: Picture) -> dict[str, Outcome]:
 
 
 def _named(check: str) -> set[str]:
-    """Return every `<site>/<equipment>` that may stand in the subject of a check."""
+    """Return every `<site>/<equipment>` that may stand in the subject of a check; a port after it does not count."""
     parts = re.split(r"--|[:@]", subject(check))
-    return {part.replace(".", "/", 1) for part in parts}
+    return {"/".join(part.split(".")[:2]) for part in parts}
 
 
 def _family(check: str) -> str:

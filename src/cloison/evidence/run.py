@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 from cloison.errors import EvidenceError, WorkspaceError
 from cloison.evidence.capture import headers_only
-from cloison.evidence.stream import StreamWriter, read_stream
+from cloison.evidence.stream import read_stream
 from cloison.model import EquipmentName, Name, Token
 from cloison.workspace import read_start
 
@@ -37,6 +37,31 @@ class RunId(Token):
     __slots__ = ()
     pattern = r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}"
     called = "a run (YYYYMMDD-HHMMSS-xxxxxx)"
+
+
+class StreamFile:
+    """The file `audit.jsonl`, to which lines are appended as they come."""
+
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        self._file = file
+        self._path = path
+
+    def append(self, line: bytes) -> None:
+        """Append a line, given without its newline; it is in the file when the call returns."""
+        try:
+            self._file.write(line + b"\n")
+            self._file.flush()
+        except OSError as error:
+            msg = f"{self._path}: cannot be written: {error.strerror}"
+            raise EvidenceError(msg) from error
+
+    def __enter__(self) -> Self:
+        """Return the file itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 class RunFolder:
@@ -90,9 +115,9 @@ class RunFolder:
             raise EvidenceError(msg)
         return cls.at(runs / names[-1])
 
-    def open_stream(self) -> StreamWriter:
-        """Create the file of streamed lines and return its writer; EvidenceError when it is there already."""
-        return StreamWriter(self._create((), STREAM_FILE))
+    def open_stream(self) -> StreamFile:
+        """Create the file of streamed lines and return it; EvidenceError when it is there already."""
+        return StreamFile(self._create((), STREAM_FILE), self.path / STREAM_FILE)
 
     def read_stream(self) -> Stream:
         """Return what the streamed lines say, whole or cut off; an absent file says nothing. Raises EvidenceError."""
@@ -116,6 +141,15 @@ class RunFolder:
         """Write one section as read back from a device, to `configuration/<site>/<device>/<section>.txt`."""
         folders = (CONFIGURATION, str(device.site), str(device.equipment))
         return self._write(folders, f"{section}.txt", text.encode("utf-8", "surrogateescape"))
+
+    def captures(self) -> Path:
+        """Return the folder of the captures, made when missing, for a process that cuts them to headers itself."""
+        try:
+            with _folder(self.path, CAPTURES):
+                return self.path / CAPTURES
+        except OSError as error:
+            msg = f"{self.path / CAPTURES}: cannot be made: {error.strerror}"
+            raise EvidenceError(msg) from error
 
     def write_capture(self, name: str, pcap: bytes) -> Path:
         """Write a capture to `captures/<name>.pcap`, cut down to the headers of each packet."""

@@ -60,11 +60,10 @@ class Wording:
         return self["none_examined"] if outcome is None else self[f"outcome_{outcome}"]
 
     def title(self, verdict: Verdict) -> str:
-        """Return the title of one check: as the check wrote it in English, by what it is about in another language."""
-        known = self.checks.get(kind_of(verdict.check))
-        if known is None or self.language is Language.ENGLISH:
-            return verdict.title
-        return f"{known} : {readable(subject(verdict.check))}"
+        """Return the title of one check and what it is about; in the check's own words where no others are known."""
+        about = readable(subject(verdict.check))
+        known = self.checks.get(kind_of(verdict.check), verdict.title)
+        return known if about in known else f"{known}{self['colon']} {about}"
 
     def kind(self, kind: str) -> str:
         """Return what the checks of one `<family>/<check>` show; empty when it is not known."""

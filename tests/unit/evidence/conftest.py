@@ -35,13 +35,13 @@ FACTS = RunFacts(
     intent="0" * 64,
 )
 VERDICTS = {
-    "packets/silent/cell.station--town.camera": Outcome.FAIL,
-    "packets/silent/cell.station--town.gateway": Outcome.PASS,
-    "packets/silent/town.camera--cell.station": Outcome.PASS,
-    "packets/silent/town.camera--town.gateway": Outcome.UNKNOWN,
-    "packets/silent/town.gateway--cell.station": Outcome.PASS,
+    "packets/refused/cell.station--town.camera": Outcome.FAIL,
+    "packets/refused/cell.station--town.gateway": Outcome.PASS,
+    "packets/refused/town.camera--cell.station": Outcome.PASS,
+    "packets/refused/town.camera--town.gateway": Outcome.UNKNOWN,
+    "packets/refused/town.gateway--cell.station": Outcome.PASS,
     "reach/delivered/cell.station--town.gateway--live-relay": Outcome.PASS,
-    "fibre/budget/town.pole-switch": Outcome.PASS,
+    "fibre/budget/town.pole-switch.sfp1": Outcome.PASS,
     "hosts/sockets/town.gateway": Outcome.ERROR,
     "tunnel/up/video": Outcome.FAIL,
     "video/nonce/town.camera": Outcome.NOT_RUN,
@@ -90,7 +90,7 @@ def document() -> AuditDocument:
         verdicts,
         AuditWaiver(check="tunnel/up/video", reason="works", owner="network team", expires=date(2026, 12, 1)),
         AuditWaiver(
-            check="packets/silent/cell.station--town.camera",
+            check="packets/refused/cell.station--town.camera",
             reason="old",
             owner="network team",
             expires=date(2026, 11, 23),

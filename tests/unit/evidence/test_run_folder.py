@@ -1,3 +1,4 @@
+import io
 import re
 import stat
 import struct
@@ -8,7 +9,7 @@ import pytest
 
 from cloison.errors import EvidenceError
 from cloison.evidence.run import RunFolder
-from cloison.evidence.stream import PlannedCheck
+from cloison.evidence.stream import PlannedCheck, StreamWriter
 from cloison.flow import Outcome, Verdict
 from cloison.model import EquipmentName, Name
 
@@ -90,15 +91,27 @@ def test_a_capture_cannot_leave_its_folder(run: RunFolder, name: str) -> None:
 
 
 def test_the_stream_is_created_once_and_read_while_it_is_written(run: RunFolder) -> None:
-    writer = run.open_stream()
+    said = io.BytesIO()
+    writer = StreamWriter(said)
     writer.planned((PlannedCheck(check="a/b/c", title="t"), PlannedCheck(check="a/b/d", title="t")))
     writer.result(Verdict(check="a/b/c", outcome=Outcome.PASS, title="t"))
-    found = RunFolder.at(run.path).read_stream()
+    with run.open_stream() as file:
+        for line in said.getvalue().splitlines():
+            file.append(line)
+        found = RunFolder.at(run.path).read_stream()
+        with pytest.raises(EvidenceError, match="File exists"):
+            run.open_stream()
     assert [item.outcome for item in found.verdicts] == [Outcome.PASS, Outcome.NOT_RUN]
-    with pytest.raises(EvidenceError, match="File exists"):
-        run.open_stream()
-    writer.end()
-    writer.close()
+    assert (run.path / "audit.jsonl").read_bytes() == said.getvalue()
+
+
+def test_the_folder_of_captures_is_private_and_never_a_link(run: RunFolder, tmp_path: Path) -> None:
+    assert stat.S_IMODE(run.captures().stat().st_mode) == 0o700
+    assert run.captures() == run.write_capture("one", EMPTY).parent
+    other = RunFolder.create(tmp_path / "runs", NOW + timedelta(seconds=1), entropy)
+    (other.path / "captures").symlink_to(tmp_path)
+    with pytest.raises(EvidenceError, match="captures: cannot be made"):
+        other.captures()
 
 
 def test_a_run_without_a_stream_says_nothing(run: RunFolder) -> None:

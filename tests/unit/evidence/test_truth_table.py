@@ -63,7 +63,7 @@ def test_verdicts_are_found_by_their_exact_subject() -> None:
         verdict(f"video/stream/{flows[0].key}", F),
         verdict(f"reach/delivered/{flows[1].key}", P),
         verdict(f"reach/delivered/{flows[1].key}-more", F),
-        verdict(f"packets/silent/{pair_key(A, B)}", P),
+        verdict(f"packets/refused/{pair_key(A, B)}", P),
     ]
     forth, back = truth_table([(A, B), (B, A)], flows, verdicts)
     assert [(item.service, item.outcome) for item in forth.authorised] == [("http", P), ("https", F)]
