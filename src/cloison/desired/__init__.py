@@ -27,7 +27,10 @@ __all__ = ["FirewallState", "LinkState", "Platform", "SwitchState", "TunnelState
 
 
 def state_of(intent: Intent, device: EquipmentName) -> FirewallState | SwitchState:
-    """Return what one device shall be; InputError when nothing of that name is a device."""
+    """Return what one device shall be; InputError when nothing of that name is a device.
+
+    It reads every flow of the intent: for many devices, `states_of` does that once.
+    """
     equipment = intent.equipment_by_name.get(device)
     if equipment is None or not equipment.is_device:
         names = ", ".join(sorted(known.name for known in intent.devices))
