@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cloison.cli.app import Place, app
+from cloison.workspace import Network
 
 if TYPE_CHECKING:
     from cloison.workspace import Workspace
@@ -24,7 +25,14 @@ def workspace_of(context: typer.Context) -> Workspace:
 
 
 @app.command()
-def check(context: typer.Context, *, as_json: JsonOption = False) -> None:
+def check(
+    context: typer.Context,
+    *,
+    network: Annotated[
+        Network | None, typer.Option(help="For which network; the live one needs every host key pinned.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Check the declared intent, and that every device's configuration can be rendered from it."""
     from cloison.cli.output import print_json, say
     from cloison.desired import state_of
@@ -32,7 +40,7 @@ def check(context: typer.Context, *, as_json: JsonOption = False) -> None:
     from cloison.render import render as render_device
 
     workspace = workspace_of(context)
-    intent = load(workspace)
+    intent = load(workspace, network)
     configs = [render_device(state_of(intent, device.name), workspace.templates) for device in intent.devices]
     sections = sum(len(config.sections) for config in configs)
     facts = {

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from itertools import product
 from typing import TYPE_CHECKING
 
-from cloison.flow import Endpoint, Flow, Service
+from cloison.flow import Endpoint, Flow, Purpose, Service
 from cloison.intent.models import Kind, Medium, Role, Scope
 from cloison.intent.network import (
     Cable,
@@ -23,7 +24,7 @@ from cloison.intent.network import (
 from cloison.model import EquipmentName, InterfaceName, Name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from cloison.intent.models import (
         BlueprintFile,
@@ -255,7 +256,10 @@ def derive_site(network: NetworkFile, site: SiteFile, blueprint: BlueprintFile) 
 # --- flows and tunnels ---------------------------------------------------------------------------------------------
 
 
-def _selected(sites: Sequence[Site], selector: Selector) -> list[tuple[Site, Equipment]]:
+Placed = tuple[Site, Equipment]
+
+
+def _selected(sites: Sequence[Site], selector: Selector) -> list[Placed]:
     return [
         (site, equipment)
         for site in sites
@@ -263,6 +267,17 @@ def _selected(sites: Sequence[Site], selector: Selector) -> list[tuple[Site, Equ
         for equipment in site.equipment
         if equipment.kind in selector.kinds
     ]
+
+
+def _joined(declared: FlowDeclaration, sites: Sequence[Site]) -> Iterator[tuple[Placed, Placed]]:
+    """Yield every source with every destination of a declaration, in one site or in two as its scope says."""
+    if declared.scope is Scope.SAME_SITE:
+        for site in sites:
+            yield from product(_selected([site], declared.source), _selected([site], declared.destination))
+        return
+    for source, destination in product(_selected(sites, declared.source), _selected(sites, declared.destination)):
+        if source[0].name != destination[0].name:
+            yield source, destination
 
 
 def _endpoint(equipment: Equipment) -> Endpoint:
@@ -278,14 +293,12 @@ def expand(declared: FlowDeclaration, sites: Sequence[Site], services: Mapping[N
     A firewall is reached at its management address, and for the time at the gateway address of who asks.
     """
     flows: list[Flow] = []
-    for (source_site, source), (site, destination) in product(
-        _selected(sites, declared.source), _selected(sites, declared.destination)
-    ):
-        same = source_site.name == site.name
-        if same is (declared.scope is Scope.BETWEEN_SITES) or source.name == destination.name:
+    for (_, source), (site, destination) in _joined(declared, sites):
+        if source.name == destination.name:
             continue
         target = _endpoint(destination)
-        if destination.kind is Kind.FIREWALL and declared.purpose.value == "infrastructure" and same:
+        asked_at_gateway = declared.scope is Scope.SAME_SITE and declared.purpose is Purpose.INFRASTRUCTURE
+        if destination.kind is Kind.FIREWALL and asked_at_gateway:
             gateway = site.segment_by_name[Name(str(source.segment))].gateway
             target = Endpoint(name=destination.name, address=gateway)
         flows.append(
@@ -301,12 +314,7 @@ def expand(declared: FlowDeclaration, sites: Sequence[Site], services: Mapping[N
 
 
 def _tunnel(declared: TunnelDeclaration, initiator: Site, responder: Site, flows: Sequence[Flow]) -> Tunnel | None:
-    carried = [
-        flow
-        for flow in flows
-        if flow.purpose in declared.purposes
-        and {flow.source.name.site, flow.destination.name.site} == {initiator.name, responder.name}
-    ]
+    carried = [flow for flow in flows if flow.purpose in declared.purposes]
     if not carried:
         return None
     ends = [end for flow in carried for end in (flow.source, flow.destination)]
@@ -332,8 +340,11 @@ def _tunnel(declared: TunnelDeclaration, initiator: Site, responder: Site, flows
 
 def _tunnels(network: NetworkFile, sites: Sequence[Site], flows: Sequence[Flow]) -> tuple[Tunnel, ...]:
     by_role: dict[Role, list[Site]] = {role: [site for site in sites if site.role is role] for role in Role}
+    between: defaultdict[frozenset[Name], list[Flow]] = defaultdict(list)
+    for flow in flows:
+        between[frozenset((flow.source.name.site, flow.destination.name.site))].append(flow)
     made = (
-        _tunnel(declared, initiator, responder, flows)
+        _tunnel(declared, initiator, responder, between.get(frozenset((initiator.name, responder.name)), ()))
         for declared in network.tunnels
         for initiator, responder in product(by_role[declared.initiator], by_role[declared.responder])
     )
