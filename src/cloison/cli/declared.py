@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
+CheckedNetworkOption = Annotated[
+    Network | None, typer.Option(help="For which network; the live one needs every host key pinned.")
+]
+
 
 def workspace_of(context: typer.Context) -> Workspace:
     """Return the workspace the command is about."""
@@ -28,9 +32,7 @@ def workspace_of(context: typer.Context) -> Workspace:
 def check(
     context: typer.Context,
     *,
-    network: Annotated[
-        Network | None, typer.Option(help="For which network; the live one needs every host key pinned.")
-    ] = None,
+    network: CheckedNetworkOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check the declared intent, and that every device's configuration can be rendered from it."""
