@@ -128,6 +128,8 @@ class AuditDocument(Model):
     """How many checks reported a result."""
     ended: bool
     """True when the run came to its own end."""
+    complaint: str
+    """What the run said when it broke or was cut off; empty when it came to its own end."""
     tally: Tally
     verdicts: tuple[JudgedVerdict, ...]
     truth: tuple[TruthCell, ...]
@@ -241,6 +243,7 @@ def audit_document(
     waivers: Iterable[AuditWaiver] = (),
     not_examined: tuple[NotExamined, ...] = (),
     emulated: tuple[str, ...] = (),
+    complaint: str = "",
 ) -> AuditDocument:
     """Return the document of a run; waivers expire by the day on which the run finished, UTC."""
     verdicts, reports = apply_waivers(stream.verdicts, waivers, facts.finished.date())
@@ -249,6 +252,7 @@ def audit_document(
         planned=len(stream.planned),
         run=stream.run,
         ended=stream.ended,
+        complaint=complaint,
         tally=tally_of(verdicts),
         verdicts=verdicts,
         truth=truth,

@@ -246,7 +246,7 @@ def _line(path: str, label: str, x: float, y: float, *, boxed: bool) -> Markup:
         return Markup('<path d="{}" class="cable"/><text x="{:g}" y="{:g}" class="vlan">{}</text>').format(
             path, x, y, label
         )
-    width = 6.2 * len(label) + 8
+    width = 6.6 * len(label) + 8
     return Markup(
         '<path d="{}" class="cable"/><rect x="{:g}" y="{:g}" width="{:g}" height="14" rx="7" class="pill"/>'
         '<text x="{:g}" y="{:g}" class="vlan">{}</text>'

@@ -73,7 +73,7 @@ def _incomplete(root: ET.Element, document: AuditDocument) -> None:
     suite = ET.SubElement(root, "testsuite", name="run", tests="1", failures="0", errors="1", skipped="0", time="0.000")
     case = ET.SubElement(suite, "testcase", classname="cloison.run", name="run/complete", time="0.000")
     said = f"planned {document.planned}, run {document.run}, ended {document.ended}"
-    ET.SubElement(case, "error", type="NOT_RUN", message=said)
+    ET.SubElement(case, "error", type="NOT_RUN", message=said).text = _shown(document.complaint)
     for name in ("tests", "errors"):
         root.set(name, str(int(root.get(name, "0")) + 1))
 

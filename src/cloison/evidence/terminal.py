@@ -18,10 +18,11 @@ from cloison.model import Untrusted
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
     from cloison.evidence.document import AuditDocument, JudgedVerdict
     from cloison.evidence.truth import TruthCell
+    from cloison.model import EquipmentName
 
 OUTCOME_SYMBOL = {
     Outcome.PASS: "✓",
@@ -45,6 +46,9 @@ _REACH_CELL = {
     Reach.UNKNOWN: ("?", "yellow", "unknown"),
 }
 _DETAIL_LIMIT = 400
+_COMPLAINT_LIMIT = 3000
+_NUMBER_WIDTH = 3
+_CELL_WIDTH = 3
 _SENTENCES = {
     0: ("CONFORMS", "bold green"),
     1: ("DOES NOT CONFORM", "bold red"),
@@ -87,12 +91,14 @@ def _count(count: int, outcome: Outcome) -> Text:
 
 
 def findings(document: AuditDocument) -> RenderableType:
-    """Return every verdict that is not PASS, the worst first, each with its detail."""
+    """Return what the run said when it broke off, and every verdict that is not PASS, the worst first."""
     ranked = sorted(
         (verdict for verdict in document.verdicts if verdict.outcome is not Outcome.PASS),
         key=lambda verdict: (SEVERITY.index(verdict.outcome), verdict.check),
     )
-    return Group(*(_finding(verdict) for verdict in ranked))
+    said = Untrusted(document.complaint).shown(_COMPLAINT_LIMIT)
+    complaint = [Text.assemble(("the run broke off: ", "bold yellow"), said)] if said else []
+    return Group(*complaint, *(_finding(verdict) for verdict in ranked))
 
 
 def _finding(verdict: JudgedVerdict) -> Text:
@@ -107,27 +113,44 @@ def _finding(verdict: JudgedVerdict) -> Text:
     return text
 
 
-def truth_table(cells: Iterable[TruthCell]) -> RenderableType:
-    """Return who reaches whom as a matrix, from downwards and to rightwards, with the meaning of each sign below it.
+class TruthMatrix:
+    """Who reaches whom as a matrix, from downwards and to rightwards, in as many blocks as the width asks for.
 
     Destinations are numbered; the number stands before the same name among the rows.
     """
-    by_pair = {(cell.source, cell.destination): cell for cell in cells}
-    places = list(dict.fromkeys(name for pair in by_pair for name in pair))
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    table.add_column("from \\ to", no_wrap=True)
-    for number, _ in enumerate(places, start=1):
-        table.add_column(str(number), justify="center", no_wrap=True, min_width=2)
-    for number, source in enumerate(places, start=1):
-        row = [_mark(by_pair.get((source, destination))) for destination in places]
-        table.add_row(Text(f"{number:>2} {source}"), *row)
-    used = {cell.reach for cell in by_pair.values()}
+
+    def __init__(self, cells: Iterable[TruthCell]) -> None:
+        self._cells = {(cell.source, cell.destination): cell for cell in cells}
+        self._places = list(dict.fromkeys(name for pair in self._cells for name in pair))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield one table for each block of destinations that fits, so that no column is ever cut away."""
+        names = max((len(name) for name in self._places), default=0) + _NUMBER_WIDTH + 1
+        fitting = max(1, (options.max_width - names) // _CELL_WIDTH)
+        for start in range(0, len(self._places), fitting):
+            yield self._block(start, self._places[start : start + fitting])
+
+    def _block(self, start: int, destinations: list[EquipmentName]) -> Table:
+        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+        table.add_column("from \\ to", overflow="fold")
+        for number, _ in enumerate(destinations, start=start + 1):
+            table.add_column(str(number), justify="center", no_wrap=True, min_width=_CELL_WIDTH - 1)
+        for number, source in enumerate(self._places, start=1):
+            marks = [_mark(self._cells.get((source, destination))) for destination in destinations]
+            table.add_row(Text(f"{number:>2} {source}"), *marks)
+        return table
+
+
+def truth_table(cells: Iterable[TruthCell]) -> RenderableType:
+    """Return who reaches whom as a matrix, the meaning of each sign, and a line for every leak and outage."""
+    known = tuple(cells)
+    used = {cell.reach for cell in known}
     legend = [
         Text.assemble((f" {sign} ", style), f" {meaning}")
         for reach, (sign, style, meaning) in _REACH_CELL.items()
         if reach in used
     ]
-    return Group(table, *legend, *_not_as_declared(by_pair.values()))
+    return Group(TruthMatrix(known), *legend, *_not_as_declared(known))
 
 
 def _mark(cell: TruthCell | None) -> Text:

@@ -31,7 +31,7 @@ def objects(value: Json) -> list[dict[str, Json]]:
 
 
 def test_the_shipped_schema_is_the_generated_one() -> None:
-    assert shipped() == schema()
+    assert shipped() == schema(), f"write what schema() returns to {SCHEMA_FILE.name}"
 
 
 def test_the_schema_allows_no_other_property_anywhere() -> None:

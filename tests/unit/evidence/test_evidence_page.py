@@ -201,7 +201,9 @@ def test_the_verdict_is_said_in_one_sentence(make: Make, verdicts: tuple[Verdict
 
 
 def test_a_cut_off_run_says_so(make: Make) -> None:
-    assert "The run did not come to its own end." in english(make((PASSES,), ended=False))
+    cut = make((PASSES,), ended=False).model_copy(update={"complaint": "killed <b>after</b> 900 s"})
+    assert "The run did not come to its own end." in english(cut)
+    assert "killed <b>after</b> 900 s" in english(cut)
 
 
 def test_the_laboratory_is_never_taken_for_the_real_network(document: AuditDocument) -> None:

@@ -1,19 +1,24 @@
 import io
 from collections.abc import Callable
+from itertools import permutations
 
+import pytest
 from rich.console import Console, RenderableType
 
 from cloison.evidence.document import AuditDocument
-from cloison.evidence.terminal import findings, tally_table, truth_table, verdict_line
+from cloison.evidence.terminal import TruthMatrix, findings, tally_table, truth_table, verdict_line
+from cloison.evidence.truth import pair_key
+from cloison.evidence.truth import truth_table as truth_cells
 from cloison.flow import Outcome, Verdict
+from cloison.model import EquipmentName
 
 Make = Callable[..., AuditDocument]
 HOSTILE = "\x1b]0;owned\x07[link=http://x]\u202egpj.exe[/nope]\x9b2J<script>"
 
 
-def printed(renderable: RenderableType) -> str:
+def printed(renderable: RenderableType, width: int = 120) -> str:
     file = io.StringIO()
-    Console(file=file, width=120, force_terminal=False, color_system=None).print(renderable)
+    Console(file=file, width=width, force_terminal=False, color_system=None).print(renderable)
     return file.getvalue()
 
 
@@ -28,6 +33,8 @@ def test_a_run_that_did_not_end_says_so(make: Make) -> None:
     found = make((Verdict(check="a/b/c", outcome=Outcome.PASS, title="t"),), ended=False)
     assert "COULD NOT BE DETERMINED" in printed(verdict_line(found))
     assert "did not come to its end" in printed(verdict_line(found))
+    complaining = found.model_copy(update={"complaint": "\x1b[2Jkilled"})
+    assert printed(findings(complaining)) == "the run broke off: \\x1b[2Jkilled\n"
 
 
 def test_the_tally_by_family_adds_up(document: AuditDocument) -> None:
@@ -49,6 +56,16 @@ def test_the_truth_table_marks_every_pair(document: AuditDocument) -> None:
     assert lines[2] == ["2", "town/gateway", "?", "·"]
     assert lines[3] == ["3", "cell/station", "✗", "✓"]
     assert lines[-1] == ["✗", "cell/station", "→", "town/camera:", "something", "unauthorised", "arrives"]
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 103])
+def test_a_narrow_terminal_loses_no_column(width: int) -> None:
+    names = [EquipmentName(f"operations-centre/administration-{n}") for n in range(20)]
+    checks = [f"packets/refused/{pair_key(a, b)}" for a, b in permutations(names, 2)]
+    verdicts = [Verdict(check=check, outcome=Outcome.FAIL, title="t") for check in checks]
+    shown = printed(TruthMatrix(truth_cells(permutations(names, 2), [], verdicts)), width)
+    assert shown.count("✗") == 20 * 19
+    assert all(len(line) <= width for line in shown.splitlines())
 
 
 def test_hostile_text_stays_text(make: Make) -> None:
