@@ -14,6 +14,7 @@ from cloison.change.order import Via
 from cloison.errors import InputError, LabError
 from cloison.fleet.reach import Reach
 from cloison.intent.load import load
+from cloison.intent.network import Intent, Site
 from cloison.lab.client import LabClient
 from cloison.lab.credentials import kept
 from cloison.model import EquipmentName, Name
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
-    from cloison.intent.network import Intent
     from cloison.model import HostKeyFingerprint
     from cloison.transport.base import Dialer
     from cloison.workspace import Workspace
@@ -138,9 +138,11 @@ def open_session(
 
 def pin(intent: Intent, keys: dict[EquipmentName, HostKeyFingerprint]) -> Intent:
     """Return the intent with these host keys instead of those of the inventory, which are the live network's."""
+    # Made anew and not copied: a copy keeps what the first one had looked up, without these keys.
     sites = tuple(
-        site.model_copy(
-            update={
+        Site.model_construct(
+            **dict(site)
+            | {
                 "equipment": tuple(
                     equipment.model_copy(update={"host_key": keys.get(equipment.name)}) for equipment in site.equipment
                 )
@@ -148,4 +150,4 @@ def pin(intent: Intent, keys: dict[EquipmentName, HostKeyFingerprint]) -> Intent
         )
         for site in intent.sites
     )
-    return intent.model_copy(update={"sites": sites})
+    return Intent.model_construct(**dict(intent) | {"sites": sites})
