@@ -6,7 +6,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from cloison.cli import declared, lab, running  # noqa: F401  each adds its commands to the application
+from cloison.cli import declared, judging, lab, running  # noqa: F401  each adds its commands to the application
 from cloison.cli.app import app
 from cloison.errors import CloisonError
 

@@ -1,0 +1,197 @@
+"""Commands that judge a network and show what was found: audit, report."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import cloison
+from cloison.cli.app import app
+from cloison.cli.declared import JsonOption, workspace_of
+from cloison.cli.lab import DEFAULT_LAB, NameOption
+from cloison.cli.running import KeyOption, NetworkOption, open_network
+
+if TYPE_CHECKING:
+    from cloison.audit import AuditRun
+    from cloison.cli.output import Narrator
+    from cloison.evidence.document import AuditDocument, NotExamined
+    from cloison.evidence.run import RunFolder
+    from cloison.session import Session
+
+EMULATED = ("optical modules: the device reads an SFF-8472 image computed from the declared link",)
+NARRATED = 50
+"""A person is told each time that so many more results came."""
+
+JUnitOption = Annotated[Path | None, typer.Option("--junit", help="Also write the result as JUnit XML to this file.")]
+
+
+@app.command()
+def audit(
+    context: typer.Context,
+    *,
+    only: Annotated[
+        list[str] | None, typer.Option(help="A family of checks (reach, packets, tunnel…); may be repeated.")
+    ] = None,
+    network: NetworkOption = None,
+    name: NameOption = DEFAULT_LAB,
+    key: KeyOption = None,
+    junit: JUnitOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge the network by packets, streams and host checks, and leave the evidence in a run folder."""
+    from cloison.cli.output import progress
+    from cloison.evidence.run import RunFolder
+
+    session = open_network(context, network, name, key, role="auditor")
+    started = datetime.now(UTC)
+    folder = RunFolder.create(session.workspace.runs, started, os.urandom)
+    with progress("audit") as narrate:
+        narrate("reading the devices back")
+        unread = _read_back(session, folder)
+        narrate("running the validators")
+        done = _validate(session, folder, tuple(only or ()), narrate)
+    document = _document(session, folder, started, done, unread)
+    folder.write_document(document.to_json())
+    folder.write_page(_page(session, document))
+    _show(folder, document, junit, as_json=as_json)
+
+
+@app.command()
+def report(
+    context: typer.Context,
+    run: Annotated[str | None, typer.Argument(help="A run, by its folder's name; by default the last one.")] = None,
+    *,
+    junit: JUnitOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show again what an audit found."""
+    from cloison.evidence.document import read_document
+    from cloison.evidence.run import RunFolder
+
+    runs = workspace_of(context).runs
+    folder = RunFolder.latest(runs) if run is None else RunFolder.at(runs / run)
+    _show(folder, read_document(folder.read_document(), str(folder.path)), junit, as_json=as_json)
+
+
+def _read_back(session: Session, folder: RunFolder) -> list[NotExamined]:
+    """Keep what every device runs; return the devices that could not be read, with the reason."""
+    from cloison.change.fleetwide import on_each_that_can
+    from cloison.change.order import Via
+    from cloison.evidence.document import NotExamined
+    from cloison.model import EquipmentName, Name, Untrusted
+
+    reach = session.reach(Via.TUNNEL)
+
+    def keep(device: EquipmentName) -> None:
+        opened = reach(device)
+        with closing(opened):
+            for section in opened.reader.read().config.sections:
+                folder.write_configuration(device, Name(section.name.value), section.text)
+
+    devices = [device.name for device in session.intent.devices]
+    _, failed = on_each_that_can(devices, keep, session.intent.workers)
+    return [
+        NotExamined(name=f"configuration of {device}", reason=Untrusted(str(error)).shown(300))
+        for device, error in failed.items()
+    ]
+
+
+def _validate(session: Session, folder: RunFolder, only: tuple[str, ...], narrate: Narrator) -> AuditRun:
+    from cloison.audit import run
+    from cloison.errors import InputError
+
+    known = sorted(
+        path.name for path in session.workspace.validators.iterdir() if path.is_dir() and path.name[0] != "_"
+    )
+    unknown = sorted(set(only) - set(known))
+    if unknown:
+        msg = f"no validators/{unknown[0]}; expected one of {', '.join(known)}"
+        raise InputError(msg)
+    lab_name = DEFAULT_LAB if session.lab is None else session.lab.name
+    with folder.open_stream() as stream:
+        heard = 0
+
+        def hear(line: bytes) -> None:
+            nonlocal heard
+            stream.append(line)
+            heard += 1
+            if heard % NARRATED == 0:
+                narrate(f"running the validators: {heard} lines of results")
+
+        captures = folder.captures()
+        return run(session.workspace, session.network, lab_name, hear, captures=captures, only=only)
+
+
+def _document(
+    session: Session, folder: RunFolder, started: datetime, done: AuditRun, unread: list[NotExamined]
+) -> AuditDocument:
+    from cloison.change.plan import intent_digest
+    from cloison.evidence.document import AuditWaiver, NotExamined, RunFacts, audit_document
+    from cloison.evidence.run import RunId
+    from cloison.evidence.truth import truth_table
+    from cloison.intent.load import load
+    from cloison.model import Name
+    from cloison.probe.question import pairs
+    from cloison.testing.subjects import examined_hosts
+
+    intent = session.intent
+    examined = {equipment.name for equipment in examined_hosts(intent).values()}
+    not_examined = [
+        NotExamined(name=str(name), reason="policy lets no one log in to it")
+        for name in sorted(set(intent.equipment_by_name) - examined)
+    ]
+    facts = RunFacts(
+        run_id=RunId(folder.path.name),
+        started=started,
+        finished=datetime.now(UTC),
+        network=session.network,
+        lab=None if session.lab is None else Name(session.lab.name),
+        version=cloison.__version__,
+        # As declared: the keys that are pinned for this network are none of it.
+        intent=intent_digest(load(session.workspace, session.network)),
+    )
+    return audit_document(
+        facts,
+        done.stream,
+        truth=truth_table(
+            [(pair.source, pair.destination) for pair in pairs(intent)], intent.flows, done.stream.verdicts
+        ),
+        waivers=tuple(
+            AuditWaiver(check=waiver.check, reason=waiver.reason, owner=waiver.owner, expires=waiver.expires)
+            for site in intent.sites
+            for waiver in site.waivers
+        ),
+        not_examined=(*not_examined, *unread),
+        emulated=EMULATED if session.lab is not None else (),
+        complaint=done.complaint,
+    )
+
+
+def _page(session: Session, document: AuditDocument) -> str:
+    from cloison.cli.picture import picture_of
+    from cloison.evidence.page import render_page
+    from cloison.probe.question import OUTSIDE
+
+    return render_page(document, picture_of(session.intent, OUTSIDE))
+
+
+def _show(folder: RunFolder, document: AuditDocument, junit: Path | None, *, as_json: bool) -> None:
+    from cloison.cli.output import console, say
+    from cloison.evidence.junit import junit as junit_xml
+    from cloison.evidence.terminal import findings, tally_table, truth_table, verdict_line
+
+    if junit is not None:
+        junit.write_bytes(junit_xml(document))
+    if as_json:
+        typer.echo(document.to_json().decode(), nl=False)
+    else:
+        terminal = console()
+        for part in (truth_table(document.truth), findings(document), tally_table(document), verdict_line(document)):
+            terminal.print(part)
+        say(f"page: {folder.path / 'page.html'}")
+    raise typer.Exit(document.exit_code)
