@@ -105,9 +105,7 @@ def _validate(session: Session, folder: RunFolder, only: tuple[str, ...], narrat
     from cloison.audit import run
     from cloison.errors import InputError
 
-    known = sorted(
-        path.name for path in session.workspace.validators.iterdir() if path.is_dir() and path.name[0] != "_"
-    )
+    known = _families(session)
     unknown = sorted(set(only) - set(known))
     if unknown:
         msg = f"no validators/{unknown[0]}; expected one of {', '.join(known)}"
@@ -127,6 +125,10 @@ def _validate(session: Session, folder: RunFolder, only: tuple[str, ...], narrat
         return run(session.workspace, session.network, lab_name, hear, captures=captures, only=only)
 
 
+def _families(session: Session) -> list[str]:
+    return sorted(path.name for path in session.workspace.validators.iterdir() if path.is_dir() and path.name[0] != "_")
+
+
 def _document(
     session: Session, folder: RunFolder, started: datetime, done: AuditRun, unread: list[NotExamined]
 ) -> AuditDocument:
@@ -144,6 +146,12 @@ def _document(
     not_examined = [
         NotExamined(name=str(name), reason="policy lets no one log in to it")
         for name in sorted(set(intent.equipment_by_name) - examined)
+    ]
+    judged = {planned.check.split("/")[0] for planned in done.stream.planned}
+    not_asked = [
+        NotExamined(name=f"checks of {family}", reason="not asked for")
+        for family in _families(session)
+        if family not in judged
     ]
     facts = RunFacts(
         run_id=RunId(folder.path.name),
@@ -166,7 +174,7 @@ def _document(
             for site in intent.sites
             for waiver in site.waivers
         ),
-        not_examined=(*not_examined, *unread),
+        not_examined=(*not_asked, *not_examined, *unread),
         emulated=EMULATED if session.lab is not None else (),
         complaint=done.complaint,
     )
