@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 import socket
 import ssl
 import sys
@@ -64,7 +65,7 @@ class Player:
         bus = self._pipeline.get_bus()
         bus.add_signal_watch()
         bus.connect("message::error", self._fail)
-        bus.connect("message::eos", lambda *_: self._loop.quit())
+        bus.connect("message::eos", self._end)
         self.error = self.detail = ""
 
     def play(self, seconds: float) -> None:
@@ -115,6 +116,10 @@ class Player:
             self._loop.quit()
         return Gst.FlowReturn.OK
 
+    def _end(self, _bus: Gst.Bus, _message: Gst.Message) -> None:
+        self.error, self.detail = Failure.BROKEN, "the server ended the stream"
+        self._loop.quit()
+
     def _fail(self, _bus: Gst.Bus, message: Gst.Message) -> None:
         error, debug = message.parse_error()
         self.error = _word_for(error, debug or "")
@@ -127,7 +132,7 @@ def _word_for(error: GLib.Error, debug: str) -> str:
         return Failure.AUTHENTICATION
     if "certificate" in debug.lower():
         return Failure.CERTIFICATE
-    if "(4" in debug or "(5" in debug:
+    if re.search(r"\([45]\d\d\)\s*$", debug):  # the status of the answer (RFC 2326 section 7.1.1) stands last
         return Failure.REFUSED
     return Failure.BROKEN
 
