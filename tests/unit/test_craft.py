@@ -95,7 +95,7 @@ def test_canary_is_a_correct_datagram_to_its_receiver() -> None:
     assert (frame.dst, frame[IP].dst, frame[UDP].dport) == (THERE, str(RIGHT), 9)
     assert int(IPv4Address(frame[IP].src)) == 0
     rebuilt = frame.copy()
-    del rebuilt[IP].chksum, rebuilt[UDP].chksum
+    del rebuilt[IP].chksum
     assert bytes(rebuilt) == bytes(frame)
     assert read_number(bytes(frame), ETHERNET_BYTES, NONCE) == NUMBER
 

@@ -11,15 +11,15 @@ import json
 import struct
 import sys
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 from cloison.errors import ProbeError
+from cloison.model import MacAddress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from ipaddress import IPv4Address
 
-    from cloison.model import MacAddress
     from cloison.probe.question import PacketKind
     from cloison.transport.base import Runner
 
@@ -31,6 +31,7 @@ _IPV4, _ARP = 0x0800, 0x0806
 _ICMP, _TCP, _UDP = 1, 6, 17
 _ECHO_REQUEST = 8
 _DISCARD = 9
+NOBODY = MacAddress("02:00:00:00:00:00")
 CRAFT_SECONDS = 60.0
 
 
@@ -119,13 +120,25 @@ def internet_checksum(data: bytes) -> int:
     return ~(total + (total >> 16)) & 0xFFFF
 
 
+def udp_packet(source: IPv4Address, destination: IPv4Address, ports: tuple[int, int], body: bytes) -> bytes:
+    """Return an IPv4 packet with one UDP datagram, without UDP checksum (RFC 768 allows it, RFC 3948 asks for it)."""
+    datagram = struct.pack("!HHHH", *ports, 8 + len(body), 0) + body
+    header = bytearray(struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(datagram), 0, 0x4000, 64, _UDP, 0))
+    header += source.packed + destination.packed
+    _sum_into(header, 10, bytes(header), skip=10)
+    return bytes(header) + datagram
+
+
+def ethernet(source: MacAddress, destination: MacAddress, packet: bytes) -> bytes:
+    """Return a frame with an IPv4 packet."""
+    addresses = bytes.fromhex(destination.replace(":", "") + source.replace(":", ""))
+    return addresses + struct.pack("!H", _IPV4) + packet
+
+
 def canary(mac: MacAddress, address: IPv4Address, number: int, nonce: bytes) -> bytes:
     """Return a UDP frame from 0.0.0.0 to a receiver's discard port, to be put on its cable: nobody answers it."""
-    ethernet = bytes.fromhex(mac.replace(":", "")) + bytes.fromhex("020000000000") + struct.pack("!H", _IPV4)
-    datagram = struct.pack("!HHHH", _DISCARD, _DISCARD, 8 + PAYLOAD_BYTES, 0) + bytes(PAYLOAD_BYTES)
-    header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(datagram), 0, 0x4000, 1, _UDP, 0)
-    template = ethernet + header + bytes(4) + address.packed + datagram
-    return finish(template, (_DISCARD, _DISCARD), number, nonce)
+    packet = udp_packet(IPv4Address(0), address, (_DISCARD, _DISCARD), payload(nonce, number))
+    return ethernet(NOBODY, mac, packet)
 
 
 def read_number(data: bytes, at: int, nonce: bytes) -> int | None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cloison.probe.craft import Template, build, finish
+from cloison.probe.craft import NOBODY, Template, build, finish
 from cloison.probe.question import Way
-from cloison.probe.vantage import NO_MAC
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -51,7 +50,7 @@ class FrameMaker:
             return f"{probe.source} is not open"
         if probe.way is Way.NEIGHBOUR and probe.destination not in self._stations:
             return f"the MAC address of {probe.destination} is not known"
-        if probe.way is Way.GATEWAY and station.mac != NO_MAC and probe.source not in self._gateways:
+        if probe.way is Way.GATEWAY and station.mac != NOBODY and probe.source not in self._gateways:
             return f"the gateway of {probe.source} does not answer ARP"
         return ""
 
@@ -64,8 +63,8 @@ class FrameMaker:
 
     def _template(self, probe: Probe) -> Template:
         station = self._stations[probe.source]
-        if station.mac == NO_MAC:
-            next_hop = NO_MAC
+        if station.mac == NOBODY:
+            next_hop = NOBODY
         elif probe.way is Way.NEIGHBOUR:
             next_hop = self._stations[probe.destination].mac
         else:

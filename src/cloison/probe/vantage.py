@@ -9,12 +9,12 @@ import socket
 import struct
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from cloison.errors import ProbeError
 from cloison.model import MacAddress
 from cloison.probe.capture import Capture, probes_of
-from cloison.probe.craft import ETHERNET_BYTES, arp_answer, arp_request
+from cloison.probe.craft import ETHERNET_BYTES, NOBODY, arp_answer, arp_request
 from cloison.transport.namespace import open_socket_in
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 _SIOCGIFHWADDR = 0x8927
 _ETH_P_ARP = 0x0806
-NO_MAC = MacAddress("02:00:00:00:00:00")
-"""Stands where a packet leaves by its host's own stack, which writes its own frame."""
+_ARP_TRIES, _ARP_SECONDS = 3, 1.0
+AskerT = TypeVar("AskerT", bound=str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,8 @@ class LinkStation:
 class StackStation:
     """Sends packets as the host's own stack would, through its output filter, and hears past its input filter."""
 
-    mac = NO_MAC
+    mac = NOBODY
+    """A packet leaves by the host's own stack, which writes its own frame."""
 
     def __init__(self, attachment: Attachment, nonce: bytes, expected: int) -> None:
         self.attachment = attachment
@@ -166,55 +167,68 @@ def open_station(attachment: Attachment, nonce: bytes, expected: int) -> Station
         raise ProbeError(msg) from error
 
 
-def resolve_gateways(
-    stations: Mapping[EquipmentName, Station], tries: int = 3, seconds: float = 1.0
-) -> dict[EquipmentName, MacAddress]:
-    """Return the MAC address that each station's gateway answers with; none for one that stays silent.
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """Who asks for whose MAC address, and where."""
 
-    All are asked at once; each try waits `seconds` at most (RFC 826).
-    """
-    asked: dict[int, tuple[socket.socket, Station, IPv4Address]] = {}
-    found: dict[EquipmentName, MacAddress] = {}
-    try:
-        for station in stations.values():
-            attachment = station.attachment
-            if attachment.interface is not None and attachment.gateway is not None:
-                sock = sending_socket(attachment.namespace, attachment.interface)
-                sock.bind((attachment.interface, _ETH_P_ARP))
-                sock.settimeout(0)
-                asked[sock.fileno()] = (sock, station, attachment.gateway)
-        for _ in range(tries):
-            _ask(asked, found)
-            _listen(asked, found, time.monotonic() + seconds)
-    finally:
-        for sock, _, _ in asked.values():
-            sock.close()
+    end: CableEnd
+    mac: MacAddress
+    sender: IPv4Address
+    target: IPv4Address
+
+
+def resolve_gateways(stations: Mapping[EquipmentName, Station]) -> dict[EquipmentName, MacAddress]:
+    """Return the MAC address that each station's gateway answers with; none for one that stays silent (RFC 826)."""
+    questions: dict[EquipmentName, _Question] = {}
+    for name, station in stations.items():
+        attachment = station.attachment
+        if attachment.interface is not None and attachment.gateway is not None:
+            end = CableEnd(attachment.namespace, attachment.interface)
+            questions[name] = _Question(end, station.mac, attachment.address, attachment.gateway)
+    return _resolve(questions)
+
+
+def ask_next_hop(end: CableEnd, mac: MacAddress, sender: IPv4Address, target: IPv4Address) -> MacAddress | None:
+    """Return the MAC address that `target` answers with on a cable; None when it stays silent (RFC 826)."""
+    return _resolve({"": _Question(end, mac, sender, target)}).get("")
+
+
+def _resolve(questions: Mapping[AskerT, _Question]) -> dict[AskerT, MacAddress]:
+    """Ask all at once, _ARP_TRIES times, each with a wait of _ARP_SECONDS at most."""
+    found: dict[AskerT, MacAddress] = {}
+    with contextlib.ExitStack() as opened:
+        asked: dict[int, tuple[AskerT, socket.socket]] = {}
+        for asker, question in questions.items():
+            end = question.end
+            sock = opened.enter_context(sending_socket(end.namespace, end.interface))
+            sock.bind((end.interface, _ETH_P_ARP))
+            sock.settimeout(0)
+            asked[sock.fileno()] = (asker, sock)
+        for _ in range(_ARP_TRIES):
+            for asker, sock in asked.values():
+                if asker not in found:
+                    question = questions[asker]
+                    own = bytes.fromhex(question.mac.replace(":", ""))
+                    # An interface that is down refuses: its gateway stays unknown.
+                    with contextlib.suppress(OSError):
+                        sock.send(arp_request(own, question.sender, question.target))
+            _listen(asked, questions, found, time.monotonic() + _ARP_SECONDS)
     return found
 
 
-def _ask(
-    asked: Mapping[int, tuple[socket.socket, Station, IPv4Address]], found: Mapping[EquipmentName, MacAddress]
-) -> None:
-    for sock, station, gateway in asked.values():
-        if station.attachment.name not in found:
-            mac = bytes.fromhex(station.mac.replace(":", ""))
-            # An interface that is down refuses: its gateway stays unknown.
-            with contextlib.suppress(OSError):
-                sock.send(arp_request(mac, station.attachment.address, gateway))
-
-
 def _listen(
-    asked: Mapping[int, tuple[socket.socket, Station, IPv4Address]],
-    found: dict[EquipmentName, MacAddress],
+    asked: Mapping[int, tuple[AskerT, socket.socket]],
+    questions: Mapping[AskerT, _Question],
+    found: dict[AskerT, MacAddress],
     deadline: float,
 ) -> None:
     with selectors.DefaultSelector() as selector:
-        for sock, _, _ in asked.values():
+        for _, sock in asked.values():
             selector.register(sock, selectors.EVENT_READ)
         while len(found) < len(asked) and (left := deadline - time.monotonic()) > 0:
             for key, _ in selector.select(left):
-                sock, station, gateway = asked[key.fd]
+                asker, sock = asked[key.fd]
                 with contextlib.suppress(OSError):
-                    answer = arp_answer(sock.recv(2048), gateway)
+                    answer = arp_answer(sock.recv(2048), questions[asker].target)
                     if answer is not None:
-                        found[station.attachment.name] = MacAddress(answer.hex(":"))
+                        found[asker] = MacAddress(answer.hex(":"))

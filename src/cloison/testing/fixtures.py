@@ -8,15 +8,19 @@ import pytest
 
 from cloison.errors import ProbeError
 from cloison.flow import Outcome
+from cloison.probe.hosts import host_of
 from cloison.probe.pcap import write_pcap
 from cloison.testing.checks import Undetermined
 from cloison.testing.network import JudgedNetwork, LabNetwork, LiveNetwork
 from cloison.testing.plugin import ValidatorPlugin, course_of
 from cloison.testing.survey import Survey, WideAreaTap
+from cloison.testing.viewing import Viewing
 from cloison.workspace import Network
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+
+    from testinfra.host import Host
 
     from cloison.intent.network import Intent
     from cloison.model import EquipmentName
@@ -55,9 +59,21 @@ def runner_for(network: JudgedNetwork) -> Callable[[EquipmentName], Runner]:
 
 
 @pytest.fixture(scope="session")
+def host_for(network: JudgedNetwork) -> Callable[[EquipmentName], Host]:
+    """Return what gives an equipment as a testinfra host, over SSH from the administration station."""
+    return lambda name: host_of(network.runner_for(name))
+
+
+@pytest.fixture(scope="session")
 def survey(intent: Intent, network: JudgedNetwork) -> Survey:
     """Return one run of the whole matrix, made when it is first asked for."""
     return Survey(intent, network)
+
+
+@pytest.fixture(scope="session")
+def viewing(intent: Intent, network: JudgedNetwork) -> Viewing:
+    """Return what every station saw of every camera it may watch, watched when it is first asked for."""
+    return Viewing(intent, network)
 
 
 @pytest.fixture
@@ -92,5 +108,17 @@ def conclude(request: pytest.FixtureRequest, survey: Survey) -> Callable[[Findin
                 raise Undetermined(finding.detail)
             case _:
                 raise ProbeError(finding.detail)
+
+    return end
+
+
+@pytest.fixture
+def as_declared(say: Callable[[str], None]) -> Callable[[Sequence[str], str], None]:
+    """Return what ends a check with its differences from what is declared: none is a PASS, which says what was so."""
+
+    def end(differences: Sequence[str], what: str) -> None:
+        if differences:
+            raise AssertionError("; ".join(differences))
+        say(what)
 
     return end

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from cloison.errors import LabError
 from cloison.intent.models import Kind
 from cloison.lab.client import LabClient
+from cloison.lab.configure.video import SCENE
 from cloison.lab.credentials import Credentials, kept
 from cloison.lab.design import WAN_ROUTER, design_lab
 from cloison.probe.question import OUTSIDE, segment_of, vantage_names
@@ -49,6 +50,9 @@ class JudgedNetwork(Protocol):
     def uplinks(self) -> Mapping[Name, CableEnd]:
         """Return, by site, the wide-area network's end of the cable to the site's firewall."""
 
+    def show(self, camera: EquipmentName, nonce: int) -> None:
+        """Put a scene with this nonce (32 bits) before a camera."""
+
     def close(self) -> None:
         """Close what was opened."""
 
@@ -84,6 +88,11 @@ class LiveNetwork:
     def uplinks(self) -> Mapping[Name, CableEnd]:
         """Raise Undetermined."""
         what = "tap on the wide-area network"
+        raise self._none(what)
+
+    def show(self, camera: EquipmentName, nonce: int) -> None:  # noqa: ARG002  nobody can
+        """Raise Undetermined."""
+        what = f"way to put a scene before {camera}"
         raise self._none(what)
 
     def close(self) -> None:
@@ -184,6 +193,10 @@ class LabNetwork:
             for end in link.ends
             if end.node in self._intent.equipment_by_name
         }
+
+    def show(self, camera: EquipmentName, nonce: int) -> None:
+        """Put a scene with this nonce (32 bits) before a camera of the twin."""
+        self._client.put_file(camera, SCENE, f"{nonce:08x}\n".encode())
 
     def close(self) -> None:
         """Close every connection and descriptor."""

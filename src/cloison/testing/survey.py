@@ -44,19 +44,17 @@ class WideAreaTap:
                 self._captures[site] = capture
             self._opened = opened.pop_all()
         self.packets: dict[Name, list[Captured]] = {site: [] for site in uplinks}
+        self.lost_packets = 0
 
     def drain(self) -> None:
         """Take in what came."""
         for site, capture in self._captures.items():
             self.packets[site] += [packet for packet in capture.drain() if not packet.outgoing]
 
-    def lost(self) -> int:
-        """Return how many packets were not kept."""
-        return sum(capture.drops() for capture in self._captures.values())
-
     def close(self) -> None:
         """Take in the rest and stop hearing."""
         self.drain()
+        self.lost_packets = sum(capture.drops() for capture in self._captures.values())
         self._opened.close()
 
 
@@ -73,7 +71,7 @@ class Survey:
             self._used = use_flows(intent.flows, network.namespaces())
         finally:
             tap.close()
-        self.wide_area = tap.packets
+        self.wide_area, self.wide_area_lost = tap.packets, tap.lost_packets
         self._judge = Judge(intent, self.observation)
 
     def flow(self, flow: Flow) -> Finding:
@@ -98,9 +96,14 @@ class Survey:
 
     def emissions(self, site: Name) -> Emissions:
         """Return what the firewall of a site put on the wide-area network meanwhile."""
-        emissions = Emissions()
-        emissions.add(self.wide_area[site], self._intent.prefix, ends_of(self._intent.tunnels))
-        return emissions
+        return emissions_in(self._intent, self.wide_area[site])
+
+
+def emissions_in(intent: Intent, packets: Iterable[Captured]) -> Emissions:
+    """Return what packets from a firewall's outside are, against the tunnels that there are."""
+    emissions = Emissions()
+    emissions.add(packets, intent.prefix, ends_of(intent.tunnels))
+    return emissions
 
 
 def ends_of(tunnels: Iterable[Tunnel]) -> frozenset[Ends]:
