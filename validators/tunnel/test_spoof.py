@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from random import SystemRandom
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,7 +12,6 @@ from cloison.probe.spoof import Ground, attempts, try_spoof
 from cloison.testing.checks import Undetermined
 from cloison.testing.network import JudgedNetwork
 from cloison.transport.local import LocalRunner
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cloison.probe.judge import Finding
