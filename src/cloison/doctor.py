@@ -265,22 +265,31 @@ _TRIES = (
 
 
 def _tried(profile: Profile, runner: Runner) -> Iterator[Diagnosis]:
-    for attempt in _TRIES:
-        try:
-            result = runner.run(attempt.arguments, stdin=attempt.stdin, timeout=_TRY_SECONDS)
-            said = Untrusted(result.stderr).shown(200).strip() if result.exit_status else None
-        except TransportError as error:
-            said = str(error)
-        if said is None:
-            yield Diagnosis(name=attempt.name, state=State.OK)
+    first = _tried_once(_TRIES[0], profile, runner)
+    yield first
+    for attempt in _TRIES[1:]:
+        if first.state is State.OK:
+            yield _tried_once(attempt, profile, runner)
         else:
-            yield Diagnosis(
-                name=attempt.name,
-                state=State.FAIL,
-                missing=f"{attempt.missing} ({said})" if said else attempt.missing,
-                repair=attempt.repair,
-                verbs=UNUSABLE[profile],
-            )
+            missing = f"not tried: it takes {first.name}, see there"
+            yield Diagnosis(name=attempt.name, state=State.WARN, missing=missing, repair=first.repair)
+
+
+def _tried_once(attempt: _Try, profile: Profile, runner: Runner) -> Diagnosis:
+    try:
+        result = runner.run(attempt.arguments, stdin=attempt.stdin, timeout=_TRY_SECONDS)
+        said = Untrusted(result.stderr).shown(200).strip() if result.exit_status else None
+    except TransportError as error:
+        said = str(error)
+    if said is None:
+        return Diagnosis(name=attempt.name, state=State.OK)
+    return Diagnosis(
+        name=attempt.name,
+        state=State.FAIL,
+        missing=f"{attempt.missing} ({said})" if said else attempt.missing,
+        repair=attempt.repair,
+        verbs=UNUSABLE[profile],
+    )
 
 
 def _limits(here: Machine) -> Iterator[Diagnosis]:

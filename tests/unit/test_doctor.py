@@ -103,7 +103,6 @@ def test_a_package_under_the_root_of_the_twin_counts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("word", "name"),
     [
-        ("--pid", "namespaces"),
         ("sh", "overlay file system"),
         ("veth", "virtual cables"),
         ("tuntap", "TUN"),
@@ -119,6 +118,21 @@ def test_what_the_kernel_refuses_is_named(word: str, name: str, answer: str | Ex
     assert str(answer).strip() in one.missing
     assert one.repair
     assert one.verbs
+
+
+def test_without_namespaces_nothing_else_is_blamed(tmp_path: Path) -> None:
+    runner = Answers({"--pid": "Operation not permitted"})
+    found = diagnose(Profile.LAB, runner=runner, machine=everything(tmp_path))
+    states = unwell(found)
+    assert [name for name, state in states.items() if state is State.FAIL] == ["namespaces"]
+    assert set(states) - {"namespaces"} == {
+        "overlay file system",
+        "virtual cables",
+        "TUN",
+        "nftables in the kernel",
+        "conntrack in the kernel",
+    }
+    assert len(runner.asked) == 1
 
 
 @pytest.mark.parametrize("profile", list(Profile))
