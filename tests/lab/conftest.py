@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 LEFT, MIDDLE, RIGHT = (EquipmentName(f"here/{name}") for name in ("left", "middle", "right"))
 _NS_GET_PARENT = 0xB702
+_KINDS = ("net", "mnt", "uts", "ipc", "pid")
 _serial = itertools.count(1)
 
 
@@ -130,44 +131,57 @@ def pid_namespaces(pid: int) -> list[int]:
         fd = around
 
 
+def namespaces_of(pid: int) -> dict[str, int]:
+    """Return the numbers of the namespaces of a process, none when it has ended."""
+    try:
+        return {kind: Path(f"/proc/{pid}/ns/{kind}").stat().st_ino for kind in _KINDS}
+    except OSError:
+        return {}
+
+
+def started(pid: int) -> str | None:
+    """Return when a process started, in ticks since the boot (proc(5), stat, field 22); None when it has ended."""
+    try:
+        state, *fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if state == "Z" else fields[18]  # a zombie is gone but for whoever started it
+
+
 class Watch:
     """What one twin has on the host, seen from outside of it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        own = Path("/proc/self/ns/pid").stat().st_ino
-        self.host = {kind: Path(f"/proc/self/ns/{kind}").stat().st_ino for kind in ("net", "mnt", "uts", "ipc", "pid")}
+        host = {kind: Path(f"/proc/self/ns/{kind}").stat().st_ino for kind in _KINDS}
         named = processes_of(folder)
         self.outer = next((pid for pid, words in named.items() if words[0] == "unshare"), None)
         self.daemon = next((pid for pid, words in named.items() if words[0] != "unshare"), None)
-        inside = pid_namespaces(self.daemon)[0] if self.daemon else own
-        self.namespace = inside if inside != own else None
+        around = pid_namespaces(self.daemon)[:1] if self.daemon else []
+        self.namespace = around[0] if around and around[0] != host["pid"] else None
+        self.started = {pid: started(pid) for pid in (*named, *self.inside())}
         self.namespaces = {
-            inode for pid in self.inside() for kind, inode in self._namespaces(pid).items() if inode != self.host[kind]
+            inode for pid in self.inside() for kind, inode in namespaces_of(pid).items() if inode != host[kind]
         }
 
-    @staticmethod
-    def _namespaces(pid: int) -> dict[str, int]:
-        try:
-            return {k: Path(f"/proc/{pid}/ns/{k}").stat().st_ino for k in ("net", "mnt", "uts", "ipc", "pid")}
-        except OSError:
-            return {}
-
     def inside(self) -> list[int]:
-        """Return the processes of the twin but the outer one."""
+        """Return the processes of the twin but the outer one; whatever is in its namespaces is held by one of them.
+
+        The number of a namespace that has ended is given to another one: once none was inside, none ever is.
+        """
         if self.namespace is None:
             return []
         pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-        return [pid for pid in pids if self.namespace in pid_namespaces(pid)]
+        found = [pid for pid in pids if self.namespace in pid_namespaces(pid)]
+        if not found:
+            self.namespace = None
+        return found
 
     def left(self) -> list[str]:
-        """Return what of the twin is there now: processes, namespaces held by any process, mounts."""
+        """Return what of the twin is there now: processes that are, were or are named so, and mounts."""
         found = [f"process {pid} {words}" for pid, words in processes_of(self.folder).items()]
         found += [f"process {pid} inside" for pid in self.inside()]
-        pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-        for pid in pids:
-            held = set(self._namespaces(pid).values()) & self.namespaces
-            found += [f"namespace {inode} of process {pid}" for inode in held]
+        found += [f"process {pid} of before" for pid, when in self.started.items() if when and started(pid) == when]
         mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
         found += [line for line in mounts if str(self.folder) in line or " stage " in line or " disk " in line]
         return found
