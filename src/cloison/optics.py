@@ -29,9 +29,6 @@ def milliwatts(power_dbm: float) -> float:
     return 10 ** (power_dbm / 10) if power_dbm > NO_LIGHT_DBM else 0.0
 
 
-# --- what a link should let through ------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class Specification:
     """What the standard asks of a kind of module: average powers in dBm, losses in dB, wavelength in nm."""
@@ -131,8 +128,6 @@ def budget(link: Link) -> Budget:
         paired=sent.partner == link.receiver,
     )
 
-
-# --- what a module says ------------------------------------------------------------------------------------------
 
 QUANTITIES = ("temperature", "voltage", "bias", "transmit", "receive")
 """What a module measures, in the order of the standard: °C, V, mA, mW, mW."""
@@ -348,19 +343,18 @@ def decode(image: bytes) -> Reading:
     )
 
 
+def _ascii(text: bytes) -> str:
+    return text.decode("ascii", "backslashreplace").rstrip(" \0")
+
+
 def _identity(image: bytes) -> Module:
-    kilometres, hundreds = image[14], image[15]
     return Module(
-        vendor=_text(image[20:36]),
-        part=_text(image[40:56]),
-        serial=_text(image[68:84]),
+        vendor=_ascii(image[20:36]),
+        part=_ascii(image[40:56]),
+        serial=_ascii(image[68:84]),
         wavelength=int(struct.unpack_from(">H", image, 60)[0]),
-        reach=max(kilometres * 1000, hundreds * 100),
+        reach=max(image[14] * 1000, image[15] * 100),
     )
-
-
-def _text(field_bytes: bytes) -> str:
-    return field_bytes.decode("ascii", "backslashreplace").rstrip(" \0")
 
 
 def _calibration(image: bytes) -> Calibration:

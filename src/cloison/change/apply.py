@@ -171,7 +171,7 @@ def load(planned: DevicePlan, sections: Collection[SectionName], device: Device)
     Raises LoadError for the first one that is refused; what was loaded before it stays.
     """
     candidate, canonical = (only(planned.config(which), sections) for which in _BOTH)
-    return push(device.writer, planned.config("running"), candidate, canonical)
+    return push(device, planned.config("running"), candidate, canonical)
 
 
 def _bring_up(plan: Plan, effects: Effects, workers: int) -> Mapping[EquipmentName, tuple[str, ...]]:

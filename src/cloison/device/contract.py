@@ -82,6 +82,12 @@ class Reader(Protocol):
         the device; what runs is not touched. Raises LoadError naming the section and the tool's own words.
         """
 
+    def loadable(self, running: Config, name: SectionName) -> Section:
+        """Return a section as it runs in a text that can be loaded, without what no section could hold.
+
+        Raises LoadError when it holds what nobody can make again.
+        """
+
 
 class Writer(Protocol):
     """Changes a device, one section at a time."""

@@ -12,9 +12,9 @@ from cloison.device.facts import fact_steps, facts_of
 from cloison.device.fibre import FibreLoading, FibreReading
 from cloison.device.interfaces import InterfacesReading
 from cloison.device.interfaces_load import InterfacesLoading
-from cloison.device.rows import SwitchLoading, SwitchReading
+from cloison.device.rows import SwitchLoading, SwitchReading, rebuilding
 from cloison.device.ruleset import FilterLoading, FilterReading
-from cloison.device.section import Answers
+from cloison.device.section import Answers, joined
 from cloison.device.tunnels import TunnelsLoading, TunnelsReading
 from cloison.errors import LoadError
 from cloison.render.config import Config, Section, SectionName
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from cloison.device.section import LoadableSection, ReadableSection
     from cloison.model import EquipmentName, Platform
     from cloison.transport.base import Runner
+
+
+_FINDINGS = ("foreign ", "differs: ")
+"""What begins a line that a reading adds to a section and that no section holds."""
 
 
 def _readable(platform: Platform) -> Mapping[SectionName, ReadableSection]:
@@ -78,6 +82,17 @@ class DaemonReader:
         steps = [step for reading, text in chosen for step in reading.trial_steps(text)]
         answers = Answers(self._device, run_batch(self.runner, steps, self.seconds) if steps else {})
         return self._config({reading.name: reading.canonical(text, answers) for reading, text in chosen})
+
+    def loadable(self, running: Config, name: SectionName) -> Section:
+        """Return a section as it runs in a text that can be loaded; see `cloison.device.contract.Reader`."""
+        lines = running.section(name).text.splitlines()
+        text = joined([line for line in lines if not line.startswith(_FINDINGS)])
+        if name is SectionName.SWITCH:
+            try:
+                text = rebuilding(text)
+            except ValueError as error:
+                raise LoadError(running.device, f"section {name} cannot be put back: {error}") from error
+        return Section(name=name, text=text)
 
     def _readings_of(self, candidate: Config) -> list[ReadableSection]:
         unknown = [name for name in candidate.names if name not in self.sections]

@@ -9,7 +9,7 @@ from napalm.base.base import NetworkDriver
 from napalm.base.exceptions import CommitError, MergeConfigException, ReplaceConfigException
 
 from cloison.device.document import read_document, write_document
-from cloison.device.push import difference, loadable, loads, push
+from cloison.device.push import difference, loads, push
 from cloison.errors import RefusedError, TransportError
 from cloison.optics import dbm
 
@@ -113,7 +113,7 @@ class SectionDriver(NetworkDriver):  # type: ignore[misc]  # NAPALM ships no typ
             raise CommitError(text)
         running, canonical = self._read().config, self.device.reader.canonical(self._candidate)
         self._before = running
-        push(self.device.writer, running, self._candidate, canonical)
+        push(self.device, running, self._candidate, canonical)
         self._candidate = None
 
     def has_pending_commit(self) -> bool:
@@ -136,9 +136,10 @@ class SectionDriver(NetworkDriver):  # type: ignore[misc]  # NAPALM ships no typ
             message = f"{self._name}: nothing was committed over this connection"
             raise CommitError(message)
         running = self._read().config
-        sections = tuple(loadable(before, name) for name in before.names)
+        reader = self.device.reader
+        sections = tuple(reader.loadable(before, name) for name in before.names)
         candidate = before.model_copy(update={"sections": sections})
-        for section in loads(running, candidate, before):
+        for section in loads(reader, running, candidate, before):
             self.device.writer.load(section)
         self._before = None
 

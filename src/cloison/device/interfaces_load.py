@@ -85,7 +85,9 @@ def _removal(words: list[str]) -> list[str]:
         case ["route", "replace", *route]:
             call = ["ip", "route", "delete", *route]
         case ["rule", "add", *rule]:
-            call = ["ip", "rule", "delete", *rule]
+            six = any(":" in word for word in rule)
+            every = " ".join(rule).replace(" from ::/0", "").split()  # by its family, `from ::/0` is no rule's
+            call = ["ip", *(["-6"] if six else []), "rule", "delete", *every]
         case ["neighbour", "replace", address, "lladdr", _, "dev", link, *_]:
             call = ["ip", "neighbour", "delete", address, "dev", link]
         case ["qdisc", kind, "dev", link]:

@@ -57,6 +57,10 @@ class MemoryDevice:
         self._reach()
         return self._config({section.name: self._accepted(section) for section in candidate.sections})
 
+    def loadable(self, running: Config, name: SectionName) -> Section:
+        """Return the section as it runs: text here is the same read and loaded."""
+        return running.section(name)
+
     def load(self, section: Section) -> None:
         """Make the running section equal to this one."""
         self._reach()

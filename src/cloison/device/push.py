@@ -6,19 +6,14 @@ import difflib
 from typing import TYPE_CHECKING
 
 from cloison.device.contract import depends_on_switch
-from cloison.device.rows import rebuilding
-from cloison.device.section import joined
 from cloison.errors import LoadError
-from cloison.render.config import Section, SectionName
+from cloison.render.config import SectionName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cloison.device.contract import Writer
-    from cloison.render.config import Config
-
-_FINDINGS = ("foreign ", "differs: ")
-"""What begins a line that a reading adds to a section and that no section holds."""
+    from cloison.device.contract import Device, Reader
+    from cloison.render.config import Config, Section
 
 
 def changed(running: Config, canonical: Config) -> tuple[SectionName, ...]:
@@ -37,7 +32,7 @@ def difference(running: Section, canonical: Section) -> str:
     return "".join(lines)
 
 
-def loads(running: Config, candidate: Config, canonical: Config) -> Iterator[Section]:
+def loads(reader: Reader, running: Config, candidate: Config, canonical: Config) -> Iterator[Section]:
     """Yield what has to be loaded so that a device runs the candidate, in order.
 
     That is each section of the candidate that differs from what runs, and after a rebuild of the switch rows every
@@ -49,20 +44,19 @@ def loads(running: Config, candidate: Config, canonical: Config) -> Iterator[Sec
         if section.name in different:
             yield candidate.section(section.name)
         elif rebuilt and depends_on_switch(section.name):
-            yield (
-                candidate.section(section.name) if section.name in candidate.names else loadable(running, section.name)
-            )
+            declared = section.name in candidate.names
+            yield candidate.section(section.name) if declared else reader.loadable(running, section.name)
 
 
-def push(writer: Writer, running: Config, candidate: Config, canonical: Config) -> tuple[SectionName, ...]:
+def push(device: Device, running: Config, candidate: Config, canonical: Config) -> tuple[SectionName, ...]:
     """Load what differs; return the sections that were loaded. Sections that do not differ are not touched.
 
     Raises LoadError for the first one that is refused; the message names those that were loaded before it.
     """
     done: list[SectionName] = []
-    for section in loads(running, candidate, canonical):
+    for section in loads(device.reader, running, candidate, canonical):
         try:
-            writer.load(section)
+            device.writer.load(section)
         except LoadError as error:
             if not done:
                 raise
@@ -70,15 +64,3 @@ def push(writer: Writer, running: Config, candidate: Config, canonical: Config) 
             raise LoadError(error.device, f"{said} (loaded before it: {', '.join(done)})") from error
         done.append(section.name)
     return tuple(done)
-
-
-def loadable(running: Config, name: SectionName) -> Section:
-    """Return a section as it runs, in a text that can be loaded; LoadError when it holds what nobody can make again."""
-    lines = running.section(name).text.splitlines()
-    text = joined([line for line in lines if not line.startswith(_FINDINGS)])
-    if name is SectionName.SWITCH:
-        try:
-            text = rebuilding(text)
-        except ValueError as error:
-            raise LoadError(running.device, f"section {name} cannot be put back: {error}") from error
-    return Section(name=name, text=text)

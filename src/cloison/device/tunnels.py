@@ -24,6 +24,7 @@ FILE = "/etc/swanctl/swanctl.conf"
 LOADED = "/run/cloison/swanctl.conf"
 """A copy of what was loaded last. It is gone after a boot, as are the connections of the daemon."""
 NOT_READ_BACK = f"tunnels: no command shows {swanctl.NOT_SHOWN}; they are taken from the text as it was loaded"
+_SECTIONS = {"connections", "authorities"}
 _CAT = 'if [ -e "$1" ]; then exec cat "$1"; fi'
 
 
@@ -62,10 +63,7 @@ class TunnelsReading:
 
     def canonical(self, candidate: str, answers: Answers) -> str:
         """Return the candidate without comments and empty lines."""
-        try:
-            swanctl.parse(candidate)
-        except ValueError as error:
-            raise LoadError(answers.place, f"section {self.name} is refused: {error}") from error
+        _checked(answers.place, candidate)
         return _canonical(candidate)
 
 
@@ -76,6 +74,7 @@ class TunnelsLoading:
 
     def load(self, runner: Runner, candidate: str) -> None:
         """Load the candidate; when the daemon refuses it, load again what was there before."""
+        _checked(runner.place, candidate)  # the daemon takes a misspelt section for none
         load_steps(
             runner,
             self.name,
@@ -130,6 +129,16 @@ for child; do
   done
 done
 """
+
+
+def _checked(place: str, candidate: str) -> None:
+    """Raise LoadError unless the candidate is written as strongSwan's configuration is, and holds nothing else."""
+    try:
+        unknown = sorted(swanctl.parse(candidate).keys() - _SECTIONS)
+    except ValueError as error:
+        raise LoadError(place, f"section {SectionName.TUNNELS} is refused: {error}") from error
+    if unknown:
+        raise LoadError(place, f"section {SectionName.TUNNELS} is refused: {unknown[0]} is no section of swanctl.conf")
 
 
 def _canonical(text: str) -> str:
