@@ -19,7 +19,7 @@ from cloison.cli.running import KeyOption, NetworkOption, open_network
 if TYPE_CHECKING:
     from cloison.audit import AuditRun
     from cloison.cli.output import Narrator
-    from cloison.evidence.document import AuditDocument, NotExamined
+    from cloison.evidence.document import AuditDocument, NotExamined, RunFacts
     from cloison.evidence.run import RunFolder
     from cloison.session import Session
 
@@ -132,28 +132,34 @@ def _families(session: Session) -> list[str]:
 def _document(
     session: Session, folder: RunFolder, started: datetime, done: AuditRun, unread: list[NotExamined]
 ) -> AuditDocument:
-    from cloison.change.plan import intent_digest
-    from cloison.evidence.document import AuditWaiver, NotExamined, RunFacts, audit_document
-    from cloison.evidence.run import RunId
+    from cloison.evidence.document import AuditWaiver, audit_document
     from cloison.evidence.truth import truth_table
+    from cloison.probe.question import pairs
+
+    intent, verdicts = session.intent, done.stream.verdicts
+    return audit_document(
+        _facts(session, folder, started),
+        done.stream,
+        truth=truth_table([(pair.source, pair.destination) for pair in pairs(intent)], intent.flows, verdicts),
+        waivers=tuple(
+            AuditWaiver(check=waiver.check, reason=waiver.reason, owner=waiver.owner, expires=waiver.expires)
+            for site in intent.sites
+            for waiver in site.waivers
+        ),
+        not_examined=(*_not_examined(session, done), *unread),
+        emulated=EMULATED if session.lab is not None else (),
+        complaint=done.complaint,
+    )
+
+
+def _facts(session: Session, folder: RunFolder, started: datetime) -> RunFacts:
+    from cloison.change.plan import intent_digest
+    from cloison.evidence.document import RunFacts
+    from cloison.evidence.run import RunId
     from cloison.intent.load import load
     from cloison.model import Name
-    from cloison.probe.question import pairs
-    from cloison.testing.subjects import examined_hosts
 
-    intent = session.intent
-    examined = {equipment.name for equipment in examined_hosts(intent).values()}
-    not_examined = [
-        NotExamined(name=str(name), reason="policy lets no one log in to it")
-        for name in sorted(set(intent.equipment_by_name) - examined)
-    ]
-    judged = {planned.check.split("/")[0] for planned in done.stream.planned}
-    not_asked = [
-        NotExamined(name=f"checks of {family}", reason="not asked for")
-        for family in _families(session)
-        if family not in judged
-    ]
-    facts = RunFacts(
+    return RunFacts(
         run_id=RunId(folder.path.name),
         started=started,
         finished=datetime.now(UTC),
@@ -163,21 +169,22 @@ def _document(
         # As declared: the keys that are pinned for this network are none of it.
         intent=intent_digest(load(session.workspace, session.network)),
     )
-    return audit_document(
-        facts,
-        done.stream,
-        truth=truth_table(
-            [(pair.source, pair.destination) for pair in pairs(intent)], intent.flows, done.stream.verdicts
-        ),
-        waivers=tuple(
-            AuditWaiver(check=waiver.check, reason=waiver.reason, owner=waiver.owner, expires=waiver.expires)
-            for site in intent.sites
-            for waiver in site.waivers
-        ),
-        not_examined=(*not_asked, *not_examined, *unread),
-        emulated=EMULATED if session.lab is not None else (),
-        complaint=done.complaint,
-    )
+
+
+def _not_examined(session: Session, done: AuditRun) -> list[NotExamined]:
+    from cloison.evidence.document import NotExamined
+    from cloison.testing.subjects import examined_hosts
+
+    judged = {planned.check.split("/")[0] for planned in done.stream.planned}
+    examined = {equipment.name for equipment in examined_hosts(session.intent).values()}
+    return [
+        NotExamined(name=f"checks of {family}", reason="not asked for")
+        for family in _families(session)
+        if family not in judged
+    ] + [
+        NotExamined(name=str(name), reason="policy lets no one log in to it")
+        for name in sorted(set(session.intent.equipment_by_name) - examined)
+    ]
 
 
 def _page(session: Session, document: AuditDocument) -> str:

@@ -93,7 +93,7 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Show what would change on the devices, and save it as a plan. Nothing is changed."""
-    from cloison.change.describe import describe, next_command, tally
+    from cloison.change.describe import describe
     from cloison.change.plan import save
     from cloison.cli.output import print_json, print_untrusted
 
@@ -103,30 +103,35 @@ def plan(
     if not as_json:
         print_untrusted(describe(made))
         return
-    print_json(
+    print_json({"file": str(file), **_plan_document(made)})
+
+
+def _plan_document(made: Plan) -> dict[str, object]:
+    from cloison.change.describe import next_command, tally
+
+    flows = [
         {
-            "plan": made.sha256,
-            "file": str(file),
-            "network": made.network,
-            "via": made.via.value,
-            "changes": sum(len(device.changed) for device in made.changed),
-            "tally": tally(made),
-            "next": next_command(made),
-            "flows": [
-                {
-                    "flow": change.flow,
-                    "device": change.device,
-                    "change": "opened" if change.opens else "closed",
-                    "rule": change.rule,
-                }
-                for change in made.rules
-            ],
-            "devices": [
-                {"device": device.device, "sections": {n.value: device.diff(n) for n in device.changed}}
-                for device in made.changed
-            ],
+            "flow": change.flow,
+            "device": change.device,
+            "change": "opened" if change.opens else "closed",
+            "rule": change.rule,
         }
-    )
+        for change in made.rules
+    ]
+    devices = [
+        {"device": device.device, "sections": {n.value: device.diff(n) for n in device.changed}}
+        for device in made.changed
+    ]
+    return {
+        "plan": made.sha256,
+        "network": made.network,
+        "via": made.via.value,
+        "changes": sum(len(device.changed) for device in made.changed),
+        "tally": tally(made),
+        "next": next_command(made),
+        "flows": flows,
+        "devices": devices,
+    }
 
 
 @app.command()

@@ -16,42 +16,54 @@ _EXTRA_PORT = 8000
 
 def faults(intent: Intent) -> tuple[Fault, ...]:  # noqa: ARG001  every layer is asked alike
     """Return the faults of this layer."""
+    return (_extra_listener(), _time_source_stopped(), _collector_stopped())
+
+
+def _extra_listener() -> Fault:
     listening = f"ss -Hltn 'sport = :{_EXTRA_PORT}' | grep -q ."
-    return (
-        Fault(
-            name=Name("extra-listener"),
-            layer=Layer.HOSTS,
-            title="a program nobody declared listens on the recorder",
-            inject=(
-                Script(
-                    node=RECORDER,
-                    script=f"setsid /usr/bin/python3 -m http.server {_EXTRA_PORT} --directory /tmp "
-                    "</dev/null >/dev/null 2>&1 & echo $! >/run/extra-listener\n"
-                    f"n=0; until {listening}; do n=$((n + 1)); [ $n -lt 100 ] || exit 1; sleep 0.1; done",
-                ),
-            ),
-            heal=(Script(node=RECORDER, script="kill $(cat /run/extra-listener)"),),
-            healed=shows(RECORDER, f"! {listening}"),
-            must=("hosts/sockets/roussy-le-village.nvr",),
+    listen = (
+        f"setsid /usr/bin/python3 -m http.server {_EXTRA_PORT} --directory /tmp </dev/null >/dev/null 2>&1 & "
+        "echo $! >/run/extra-listener\n"
+        f"n=0; until {listening}; do n=$((n + 1)); [ $n -lt 100 ] || exit 1; sleep 0.1; done"
+    )
+    return Fault(
+        name=Name("extra-listener"),
+        layer=Layer.HOSTS,
+        title="a program nobody declared listens on the recorder",
+        inject=(Script(node=RECORDER, script=listen),),
+        heal=(Script(node=RECORDER, script="kill $(cat /run/extra-listener)"),),
+        healed=shows(RECORDER, f"! {listening}"),
+        must=("hosts/sockets/roussy-le-village.nvr",),
+    )
+
+
+def _time_source_stopped() -> Fault:
+    return Fault(
+        name=Name("time-source-stopped"),
+        layer=Layer.HOSTS,
+        title="the time server is stopped",
+        inject=(Stop(node=TIME_SERVER, service=Name("chronyd")),),
+        heal=(Start(node=TIME_SERVER, service=Name("chronyd")),),
+        healed=shows(TIME_SERVER, "ss -Hlun 'sport = :123' | grep -q ."),
+        must=(
+            "hosts/sockets/operations-centre.time-server",
+            "reach/delivered/operations-centre.firewall--operations-centre.time-server--ntp",
         ),
-        Fault(
-            name=Name("time-source-stopped"),
-            layer=Layer.HOSTS,
-            title="the time server is stopped",
-            inject=(Stop(node=TIME_SERVER, service=Name("chronyd")),),
-            heal=(Start(node=TIME_SERVER, service=Name("chronyd")),),
-            healed=shows(TIME_SERVER, "ss -Hlun 'sport = :123' | grep -q ."),
-            must=("hosts/time/operations-centre.time-server",),
-            may=("hosts/time/*", "hosts/sockets/operations-centre.time-server", "reach/*time-server--ntp"),
+        may=("hosts/time/*", "reach/*--operations-centre.time-server--ntp", "reach/*firewall--ntp"),
+    )
+
+
+def _collector_stopped() -> Fault:
+    return Fault(
+        name=Name("collector-stopped"),
+        layer=Layer.HOSTS,
+        title="the log collector is stopped",
+        inject=(Stop(node=LOG_COLLECTOR, service=Name("rsyslogd")),),
+        heal=(Start(node=LOG_COLLECTOR, service=Name("rsyslogd")),),
+        healed=shows(LOG_COLLECTOR, "ss -Hltn 'sport = :6514' | grep -q ."),
+        must=(
+            "hosts/sockets/operations-centre.log-collector",
+            "reach/delivered/roussy-le-village.nvr--operations-centre.log-collector--syslog-tls",
         ),
-        Fault(
-            name=Name("collector-stopped"),
-            layer=Layer.HOSTS,
-            title="the log collector is stopped",
-            inject=(Stop(node=LOG_COLLECTOR, service=Name("rsyslogd")),),
-            heal=(Start(node=LOG_COLLECTOR, service=Name("rsyslogd")),),
-            healed=shows(LOG_COLLECTOR, "ss -Hltn 'sport = :6514' | grep -q ."),
-            must=("hosts/sockets/operations-centre.log-collector",),
-            may=("hosts/logs/*", "reach/*log-collector--syslog-tls"),
-        ),
+        may=("hosts/logs/*", "reach/*log-collector--syslog-tls"),
     )

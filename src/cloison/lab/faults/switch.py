@@ -11,57 +11,58 @@ from cloison.model import Name
 if TYPE_CHECKING:
     from cloison.intent.network import Intent
 
+_POLE_ROWS = "hosts/switch-rows/roussy-le-village.pole-switch"
+_CORE_ROWS = "hosts/switch-rows/roussy-le-village.core-switch"
+
 
 def faults(intent: Intent) -> tuple[Fault, ...]:
     """Return the faults of this layer."""
+    return (_vlan_leak(intent), _mirror_port(), _spare_port_opened(intent))
+
+
+def _vlan_leak(intent: Intent) -> Fault:
     narrow = intent.equipment_by_name[POLE_SWITCH].port("p2").vlans[0]
     context = intent.equipment_by_name[POLE_SWITCH].port("p1").vlans[0]
+    return Fault(
+        name=Name("vlan-leak"),
+        layer=Layer.SWITCH,
+        title="the narrow-field camera's port is in the other camera's VLAN",
+        inject=(Script(node=POLE_SWITCH, script=f"ovs-vsctl set port p2 tag={context}"),),
+        heal=(Script(node=POLE_SWITCH, script=f"ovs-vsctl set port p2 tag={narrow}"),),
+        healed=Script(node=POLE_SWITCH, script=f'[ "$(ovs-vsctl get port p2 tag)" = {narrow} ]'),
+        must=(_POLE_ROWS, "video/live/roussy-le-village.cam-narrow"),
+        may=("reach/*cam-narrow*", "packets/*cam-narrow*", "video/*", "intent/running/roussy-le-village.pole-switch"),
+    )
+
+
+def _mirror_port() -> Fault:
+    create = (
+        "ovs-vsctl -- --id=@from get port p1 -- --id=@to get port p3 -- --id=@mirror create mirror name=copy "
+        "select-src-port=@from select-dst-port=@from output-port=@to -- set bridge br0 mirrors=@mirror"
+    )
+    return Fault(
+        name=Name("mirror-port"),
+        layer=Layer.SWITCH,
+        title="a spare port of the pole switch gets a copy of the contextual camera's frames",
+        inject=(Script(node=POLE_SWITCH, script=create),),
+        heal=(Script(node=POLE_SWITCH, script="ovs-vsctl clear bridge br0 mirrors"),),
+        healed=Script(node=POLE_SWITCH, script='[ -z "$(ovs-vsctl --bare --columns=name list mirror)" ]'),
+        must=(_POLE_ROWS,),
+        may=("intent/running/roussy-le-village.pole-switch",),
+    )
+
+
+def _spare_port_opened(intent: Intent) -> Fault:
     recording = intent.equipment_by_name[CORE_SWITCH].port("p2").vlans[0]
-    return (
-        Fault(
-            name=Name("vlan-leak"),
-            layer=Layer.SWITCH,
-            title="the narrow-field camera's port is in the other camera's VLAN",
-            inject=(Script(node=POLE_SWITCH, script=f"ovs-vsctl set port p2 tag={context}"),),
-            heal=(Script(node=POLE_SWITCH, script=f"ovs-vsctl set port p2 tag={narrow}"),),
-            healed=Script(node=POLE_SWITCH, script=f'[ "$(ovs-vsctl get port p2 tag)" = {narrow} ]'),
-            must=("hosts/switch-rows/roussy-le-village.pole-switch",),
-            may=("reach/*cam-narrow*", "packets/*cam-narrow*", "video/*", "agree/*"),
-        ),
-        Fault(
-            name=Name("mirror-port"),
-            layer=Layer.SWITCH,
-            title="a spare port of the pole switch gets a copy of the contextual camera's frames",
-            inject=(
-                Script(
-                    node=POLE_SWITCH,
-                    script="ovs-vsctl -- --id=@from get port p1 -- --id=@to get port p3 "
-                    "-- --id=@mirror create mirror name=copy select-src-port=@from select-dst-port=@from "
-                    "output-port=@to -- set bridge br0 mirrors=@mirror",
-                ),
-            ),
-            heal=(Script(node=POLE_SWITCH, script="ovs-vsctl clear bridge br0 mirrors"),),
-            healed=Script(node=POLE_SWITCH, script='[ -z "$(ovs-vsctl --bare --columns=name list mirror)" ]'),
-            must=("hosts/switch-rows/roussy-le-village.pole-switch",),
-        ),
-        Fault(
-            name=Name("spare-port-opened"),
-            layer=Layer.SWITCH,
-            title="a spare port of the core switch is up and in the recorder's VLAN",
-            inject=(
-                Script(
-                    node=CORE_SWITCH,
-                    script=f"ovs-vsctl set port p6 tag={recording} protected=false; ip link set p6 up",
-                ),
-            ),
-            heal=(
-                Script(
-                    node=CORE_SWITCH,
-                    script=f"ovs-vsctl set port p6 tag={intent.parking_vlan} protected=true; ip link set p6 down",
-                ),
-            ),
-            healed=Script(node=CORE_SWITCH, script=f'[ "$(ovs-vsctl get port p6 tag)" = {intent.parking_vlan} ]'),
-            must=("hosts/switch-rows/roussy-le-village.core-switch",),
-            may=("hosts/interfaces/roussy-le-village.core-switch",),
-        ),
+    opened = f"ovs-vsctl set port p6 tag={recording} protected=false; ip link set p6 up"
+    parked = f"ovs-vsctl set port p6 tag={intent.parking_vlan} protected=true; ip link set p6 down"
+    return Fault(
+        name=Name("spare-port-opened"),
+        layer=Layer.SWITCH,
+        title="a spare port of the core switch is up and in the recorder's VLAN",
+        inject=(Script(node=CORE_SWITCH, script=opened),),
+        heal=(Script(node=CORE_SWITCH, script=parked),),
+        healed=Script(node=CORE_SWITCH, script=f'[ "$(ovs-vsctl get port p6 tag)" = {intent.parking_vlan} ]'),
+        must=(_CORE_ROWS,),
+        may=("hosts/interfaces/roussy-le-village.core-switch", "intent/running/roussy-le-village.core-switch"),
     )
