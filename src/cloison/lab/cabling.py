@@ -68,9 +68,12 @@ def turn_offloads_off(netns_fd: int, interface: str) -> None:
 
 
 def flags_of(netns_fd: int, interface: str) -> int:
-    """Return the flags of an interface (SIOCGIFFLAGS, netdevice(7)); OSError when there is none of that name."""
+    """Return the flags of an interface (SIOCGIFFLAGS, netdevice(7)); none when somebody took it away."""
     with network_namespace(netns_fd), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-        answer = fcntl.ioctl(control, _SIOCGIFFLAGS, struct.pack("16s24x", interface.encode()))
+        try:
+            answer = fcntl.ioctl(control, _SIOCGIFFLAGS, struct.pack("16s24x", interface.encode()))
+        except OSError:
+            return 0
     return int(struct.unpack_from("H", answer, 16)[0])
 
 

@@ -118,7 +118,7 @@ class Namespaces:
 
 
 class NamespaceDialer:
-    """Opens TCP connections from inside a network namespace, whose descriptor it owns from now on."""
+    """Opens TCP connections from inside a network namespace. `close` closes its descriptor."""
 
     def __init__(self, place: str, netns_fd: int) -> None:
         self.place = place
