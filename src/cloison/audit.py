@@ -52,7 +52,8 @@ def run(  # noqa: PLR0913  each says one thing about the run
 ) -> AuditRun:
     """Run the validators against a network and return their verdicts; `on_line` gets each line of the stream at once.
 
-    `captures` is an existing folder for header-only captures. `only` are families (`reach`, `tunnel`), all when empty.
+    `captures` is an existing folder for header-only captures. `only` are
+    families (`reach`), ids or patterns of the checks to run, all when empty.
     Raises EvidenceError when nothing was planned: the validators could not even be collected.
     """
     lines: list[bytes] = []
@@ -61,30 +62,37 @@ def run(  # noqa: PLR0913  each says one thing about the run
         lines.append(line)
         on_line(line)
 
-    folders = [str(workspace.validators / family) for family in only] or [str(workspace.validators)]
     options = ["--network", network, "--cloison-root", str(workspace.root), "--lab-name", lab_name]
     options += ["--captures", str(captures)] if captures else []
     options += ["--key", str(key)] if key else []
-
-    def command(report: int) -> list[str]:
-        # The workspace's own pytest settings are those of its tests: none of them counts here.
-        return [
-            *(sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", str(workspace.root), "-q", "--tb=short"),
-            *("-p", "cloison.testing", "-p", "no:cacheprovider", "--import-mode=importlib", "--strict-markers"),
-            *options,
-            *("--results", f"fd:{report}"),
-            *folders,
-        ]
-
-    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    try:
-        result = run_streaming(command, hear, timeout=timeout, environment=environment)
-        said = Untrusted((result.stdout + result.stderr)[-_SAID_LIMIT:]).shown(_SAID_LIMIT).strip()
-        broken = result.exit_status not in _COLLECTED
-    except TransportTimeout as error:
-        said, broken = str(error), True
+    options += [f"--only={pattern}" for pattern in only]
+    said, broken = _run_suite(workspace, options, hear, timeout)
     stream = read_stream(b"".join(line + b"\n" for line in lines), "validators")
     if not stream.planned:
         msg = f"no check was planned; the validators said:\n{said}"
         raise EvidenceError(msg)
     return AuditRun(stream, said if broken or not stream.ended else "")
+
+
+def _run_suite(
+    workspace: Workspace, options: list[str], hear: Callable[[bytes], None], timeout: float
+) -> tuple[str, bool]:
+    """Run pytest over the validators; return what it said, and whether it broke."""
+
+    def command(report: int) -> list[str]:
+        # The workspace's own pytest settings are those of its tests: none of them counts here.
+        return [
+            *(sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", str(workspace.root), "-q", "--tb=short"),
+            *("-p", "cloison.testing", "-p", "no:cacheprovider", "--strict-markers"),
+            *options,
+            *("--results", f"fd:{report}"),
+            str(workspace.validators),
+        ]
+
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        result = run_streaming(command, hear, timeout=timeout, environment=environment)
+    except TransportTimeout as error:
+        return str(error), True
+    said = Untrusted((result.stdout + result.stderr)[-_SAID_LIMIT:]).shown(_SAID_LIMIT).strip()
+    return said, result.exit_status not in _COLLECTED

@@ -35,7 +35,8 @@ def audit(
     context: typer.Context,
     *,
     only: Annotated[
-        list[str] | None, typer.Option(help="A family of checks (reach, packets, tunnel…); may be repeated.")
+        list[str] | None,
+        typer.Option(help="A family of checks (reach, packets…), an id or a pattern of ids; may be repeated."),
     ] = None,
     network: NetworkOption = None,
     name: NameOption = DEFAULT_LAB,
@@ -106,7 +107,7 @@ def _validate(session: Session, folder: RunFolder, only: tuple[str, ...], narrat
     from cloison.errors import InputError
 
     known = _families(session)
-    unknown = sorted(set(only) - set(known))
+    unknown = sorted({pattern.split("/")[0] for pattern in only if "*" not in pattern.split("/")[0]} - set(known))
     if unknown:
         msg = f"no validators/{unknown[0]}; expected one of {', '.join(known)}"
         raise InputError(msg)

@@ -66,8 +66,11 @@ class Course:
         )
 
 
-def check_of(item: pytest.Item) -> Check:
-    """Return what a collected validator declares; UsageError when it declares nothing or something else."""
+def check_of(item: pytest.Item, *, twin: bool) -> Check:
+    """Return what a collected validator declares; UsageError when it declares nothing or something else.
+
+    What is emulated in a twin is real on the live network.
+    """
     marker = item.get_closest_marker(MARKER)
     if marker is None or len(marker.args) != 1:
         msg = f"{item.nodeid}: expected @pytest.mark.check('<family>/<check>', title='…')"
@@ -85,7 +88,7 @@ def check_of(item: pytest.Item) -> Check:
         id=identifier,
         title=str(title).replace("{subject}", subject),
         controls=tuple(controls),
-        emulated=bool(marker.kwargs.get("emulated", False)),
+        emulated=twin and bool(marker.kwargs.get("emulated", False)),
     )
 
 

@@ -11,8 +11,8 @@ from cloison.lab.client import LabClient
 from cloison.lab.configure.video import SCENE
 from cloison.lab.credentials import Credentials, kept
 from cloison.lab.design import WAN_ROUTER, design_lab
-from cloison.probe.question import OUTSIDE, segment_of, vantage_names
-from cloison.probe.vantage import Attachment, CableEnd
+from cloison.probe.question import OUTSIDE, ROGUE, segment_of, vantage_names
+from cloison.probe.vantage import Attachment, CableEnd, LastHop
 from cloison.testing.checks import Undetermined
 from cloison.transport.ssh import SshRunner
 
@@ -175,7 +175,17 @@ class LabNetwork:
         node = self._design.node_by_name[name]
         interface = node.interfaces[0]
         address = interface.addresses[0].ip
-        return Attachment(name, namespace, interface.name, address, node.gateway, self._peer(name, interface.name))
+        peer = self._peer(name, interface.name)
+        last_hops = self._last_hops() if name == ROGUE else {}
+        return Attachment(name, namespace, interface.name, address, node.gateway, peer, last_hops)
+
+    def _last_hops(self) -> dict[Name, LastHop]:
+        """Return the router's end of the cable to each site's firewall, with the addresses on it."""
+        sites = self._intent.site_by_name
+        return {
+            site: LastHop(end, sites[site].wan_gateway, sites[site].wan_address.ip)
+            for site, end in self.uplinks().items()
+        }
 
     def _peer(self, name: EquipmentName, interface: str) -> CableEnd | None:
         link = self._design.link_by_end[f"{name}:{interface}"]

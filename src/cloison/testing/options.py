@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
 
@@ -22,6 +23,13 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption("--cloison-root", metavar="DIR", help="root of the workspace (default: pytest's own)")
     group.addoption("--lab-name", metavar="NAME", default=DEFAULT_LAB, help="which twin (default: %(default)s)")
     group.addoption("--key", metavar="FILE", help="private SSH key to come with (default: the twin's auditor's)")
+    group.addoption(
+        "--only",
+        metavar="PATTERN",
+        action="append",
+        default=[],
+        help="checks to run: a family, an id or a pattern of ids",
+    )
     group.addoption("--results", metavar="FILE", help="append JSON lines to this file; fd:N is an open descriptor")
     group.addoption("--captures", metavar="DIR", help="write header-only captures into this folder")
 
@@ -36,6 +44,8 @@ class Settings:
     results: str | None
     key: Path | None
     captures: Path | None
+    only: tuple[str, ...] = ()
+    """Families, ids or patterns (fnmatch) of the checks to run; all of them when empty."""
 
     @classmethod
     def of(cls, config: pytest.Config) -> Self:
@@ -49,7 +59,13 @@ class Settings:
             results=config.getoption("--results"),
             key=Path(key) if key else None,
             captures=Path(captures) if captures else None,
+            only=tuple(config.getoption("--only")),
         )
+
+    def chosen(self, check: str) -> bool:
+        """Tell whether a check is among those to run."""
+        patterns = [only if "/" in only else f"{only}/*" for only in self.only]
+        return not patterns or any(fnmatchcase(check, pattern) for pattern in patterns)
 
     def open_results(self) -> BinaryIO | None:
         """Return where the lines go, unbuffered, or None when nobody asked for them; OSError when it cannot be."""

@@ -11,6 +11,7 @@ from cloison.flow import Outcome
 from cloison.testing.checks import MARKER_LINE, Check, Course, check_of, outcome_of, reason_of
 from cloison.testing.options import Settings
 from cloison.testing.subjects import SUBJECTS
+from cloison.workspace import Network
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -32,7 +33,6 @@ class ValidatorPlugin:
         workspace = find_workspace(self.settings.root)
         self.intent: Intent = load(workspace, self.settings.network)
         self._writer: StreamWriter | None = None
-        self._unfit = False
         config.addinivalue_line("markers", MARKER_LINE)
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
@@ -47,12 +47,13 @@ class ValidatorPlugin:
         items[:] = [item for item in items if not _has_no_subject(item)]
         taken: dict[str, str] = {}
         for item in items:
-            check = check_of(item)
+            check = check_of(item, twin=self.settings.network is Network.LAB)
             if check.id in taken:
                 msg = f"{item.nodeid} and {taken[check.id]} are both the check {check.id}"
                 raise pytest.UsageError(msg)
             taken[check.id] = item.nodeid
             item.stash[_COURSE] = Course(check)
+        items[:] = [item for item in items if self.settings.chosen(self._check(item).id)]
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Say what is planned, before anything runs."""

@@ -23,7 +23,7 @@ def faults(intent: Intent) -> tuple[Fault, ...]:
             inject=(keep_flows(POLE_SWITCH, "ovs-ofctl add-flow br0 priority=600,in_port=1,actions=NORMAL"),),
             heal=(bring_back_flows(POLE_SWITCH),),
             healed=shows(POLE_SWITCH, "! ovs-ofctl dump-flows br0 | grep -q priority=600"),
-            must=("hosts/edge-flows/roussy-le-village.pole-switch",),
+            must=("hosts/edge-flows/roussy-le-village.pole-switch", "intent/running/roussy-le-village.pole-switch"),
             may=("packets/*cam-context*",),
         ),
         Fault(
@@ -35,6 +35,7 @@ def faults(intent: Intent) -> tuple[Fault, ...]:
             healed=shows(POLE_SWITCH, f"ovs-ofctl dump-flows br0 | grep -q nw_src={camera}"),
             must=(
                 "hosts/edge-flows/roussy-le-village.pole-switch",
+                "intent/running/roussy-le-village.pole-switch",
                 "video/live/roussy-le-village.cam-context",
             ),
             may=("reach/*cam-context*", "packets/*cam-context*", "video/*"),

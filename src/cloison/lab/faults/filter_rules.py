@@ -53,6 +53,7 @@ def _camera_opened(intent: Intent) -> Fault:
         must=(
             "packets/refused/roussy-le-village.operator--roussy-le-village.cam-context",
             "hosts/filter/roussy-le-village.firewall",
+            "intent/running/roussy-le-village.firewall",
         ),
     )
 
@@ -73,7 +74,9 @@ def _gateway_ssh_opened(intent: Intent) -> Fault:
         must=(
             "packets/refused/crisis-cell.station-fire--roussy-le-village.live-gateway",
             "hosts/filter/roussy-le-village.firewall",
+            "intent/running/roussy-le-village.firewall",
             "hosts/filter/crisis-cell.firewall",
+            "intent/running/crisis-cell.firewall",
         ),
     )
 
@@ -93,6 +96,7 @@ def _live_closed() -> Fault:
         must=(
             "reach/delivered/crisis-cell.station-fire--roussy-le-village.live-gateway--live-relay",
             "hosts/filter/roussy-le-village.firewall",
+            "intent/running/roussy-le-village.firewall",
             "video/live/roussy-le-village.cam-context",
         ),
         may=(
@@ -114,5 +118,5 @@ def _foreign_table() -> Fault:
         inject=(Script(node=COMMUNE_FIREWALL, script=add),),
         heal=(Script(node=COMMUNE_FIREWALL, script="nft delete table ip rogue"),),
         healed=shows(COMMUNE_FIREWALL, "! nft list tables | grep -q rogue"),
-        must=("hosts/filter/roussy-le-village.firewall",),
+        must=("hosts/filter/roussy-le-village.firewall", "intent/running/roussy-le-village.firewall"),
     )

@@ -23,7 +23,7 @@ def faults(intent: Intent) -> tuple[Fault, ...]:
             inject=(Script(node=COMMUNE_FIREWALL, script=f"ip route del {blackhole}"),),
             heal=(Script(node=COMMUNE_FIREWALL, script=f"ip route add {blackhole}"),),
             healed=shows(COMMUNE_FIREWALL, "ip route show type blackhole | grep -q ."),
-            must=("hosts/routes/roussy-le-village.firewall",),
+            must=("hosts/routes/roussy-le-village.firewall", "intent/running/roussy-le-village.firewall"),
         ),
         Fault(
             name=Name("loose-conntrack"),
@@ -32,7 +32,7 @@ def faults(intent: Intent) -> tuple[Fault, ...]:
             inject=(Script(node=COMMUNE_FIREWALL, script="sysctl -qw net.netfilter.nf_conntrack_tcp_loose=1"),),
             heal=(Script(node=COMMUNE_FIREWALL, script="sysctl -qw net.netfilter.nf_conntrack_tcp_loose=0"),),
             healed=shows(COMMUNE_FIREWALL, '[ "$(sysctl -n net.netfilter.nf_conntrack_tcp_loose)" = 0 ]'),
-            must=("hosts/kernel/roussy-le-village.firewall",),
+            must=("hosts/kernel/roussy-le-village.firewall", "intent/running/roussy-le-village.firewall"),
         ),
         Fault(
             name=Name("gateway-forwards"),

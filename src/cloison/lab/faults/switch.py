@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from cloison.intent.network import Intent
 
 _POLE_ROWS = "hosts/switch-rows/roussy-le-village.pole-switch"
+_POLE_RUNNING = "intent/running/roussy-le-village.pole-switch"
 _CORE_ROWS = "hosts/switch-rows/roussy-le-village.core-switch"
 
 
@@ -30,8 +31,8 @@ def _vlan_leak(intent: Intent) -> Fault:
         inject=(Script(node=POLE_SWITCH, script=f"ovs-vsctl set port p2 tag={context}"),),
         heal=(Script(node=POLE_SWITCH, script=f"ovs-vsctl set port p2 tag={narrow}"),),
         healed=Script(node=POLE_SWITCH, script=f'[ "$(ovs-vsctl get port p2 tag)" = {narrow} ]'),
-        must=(_POLE_ROWS, "video/live/roussy-le-village.cam-narrow"),
-        may=("reach/*cam-narrow*", "packets/*cam-narrow*", "video/*", "intent/running/roussy-le-village.pole-switch"),
+        must=(_POLE_ROWS, _POLE_RUNNING, "video/live/roussy-le-village.cam-narrow"),
+        may=("reach/*cam-narrow*", "packets/*cam-narrow*", "video/*"),
     )
 
 
@@ -47,8 +48,7 @@ def _mirror_port() -> Fault:
         inject=(Script(node=POLE_SWITCH, script=create),),
         heal=(Script(node=POLE_SWITCH, script="ovs-vsctl clear bridge br0 mirrors"),),
         healed=Script(node=POLE_SWITCH, script='[ -z "$(ovs-vsctl --bare --columns=name list mirror)" ]'),
-        must=(_POLE_ROWS,),
-        may=("intent/running/roussy-le-village.pole-switch",),
+        must=(_POLE_ROWS, _POLE_RUNNING),
     )
 
 
@@ -63,6 +63,6 @@ def _spare_port_opened(intent: Intent) -> Fault:
         inject=(Script(node=CORE_SWITCH, script=opened),),
         heal=(Script(node=CORE_SWITCH, script=parked),),
         healed=Script(node=CORE_SWITCH, script=f'[ "$(ovs-vsctl get port p6 tag)" = {intent.parking_vlan} ]'),
-        must=(_CORE_ROWS,),
-        may=("hosts/interfaces/roussy-le-village.core-switch", "intent/running/roussy-le-village.core-switch"),
+        must=(_CORE_ROWS, "intent/running/roussy-le-village.core-switch"),
+        may=("hosts/interfaces/roussy-le-village.core-switch",),
     )

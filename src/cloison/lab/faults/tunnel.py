@@ -52,7 +52,11 @@ def faults(intent: Intent) -> tuple[Fault, ...]:
                 Script(node=COMMUNE_FIREWALL, script=up),
             ),
             healed=shows(COMMUNE_FIREWALL, "timeout 5 swanctl --list-sas | grep -q AES_GCM_16-256"),
-            must=(f"tunnel/algorithms/{video.name}",),
+            must=(
+                f"tunnel/algorithms/{video.name}",
+                "intent/running/roussy-le-village.firewall",
+                "intent/running/crisis-cell.firewall",
+            ),
             may=("tunnel/algorithms/*", "hosts/tunnels/*"),
         ),
     )
