@@ -14,7 +14,7 @@ from nornir.core.state import GlobalState
 from nornir.plugins.runners import ThreadedRunner
 
 from cloison.change.apply import Effects
-from cloison.change.order import stages
+from cloison.change.order import Via, stages
 from cloison.change.plan import candidates
 from cloison.device.connection import register
 from cloison.errors import InputError, WorkspaceError
@@ -24,9 +24,11 @@ from cloison.model import EquipmentName, Model, Name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
+    from ipaddress import IPv4Address
     from types import ModuleType
 
-    from cloison.fleet.reach import Reach
+    from cloison.device.contract import Device
+    from cloison.intent.network import Equipment, Intent
     from cloison.workspace import Workspace
 
 # Nornir logs a traceback for every task that fails. Failures are recorded, and shown by who called.
@@ -39,6 +41,24 @@ class Playbook(Protocol):
 
     def play(self, nornir: Nornir) -> None:
         """Run the play over the hosts of `nornir`."""
+
+
+class Reaching(Protocol):
+    """Who opens the devices of an intent: `cloison.fleet.reach.Reach`, or devices in memory."""
+
+    @property
+    def intent(self) -> Intent:
+        """The intent that the devices are of."""
+
+    @property
+    def via(self) -> Via:
+        """How they are reached."""
+
+    def address(self, equipment: Equipment) -> IPv4Address:
+        """Return the address at which a device is reached."""
+
+    def __call__(self, device: EquipmentName) -> Device:
+        """Return the device over a new connection."""
 
 
 class Played(Model):
@@ -70,7 +90,7 @@ def names(workspace: Workspace) -> tuple[Name, ...]:
 
 def run(
     workspace: Workspace,
-    reach: Reach,
+    reach: Reaching,
     name: str,
     *,
     sites: Collection[str] | None = None,
@@ -139,7 +159,7 @@ def _load(workspace: Workspace, name: str) -> Playbook:
     return cast("Playbook", module)
 
 
-def _devices(reach: Reach, sites: Collection[str] | None) -> list[EquipmentName]:
+def _devices(reach: Reaching, sites: Collection[str] | None) -> list[EquipmentName]:
     unknown = sorted(set(sites or ()) - set(reach.intent.site_by_name))
     if unknown:
         msg = f"no site {unknown[0]!r}; expected one of {', '.join(sorted(reach.intent.site_by_name))}"
