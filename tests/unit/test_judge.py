@@ -74,8 +74,8 @@ def test_a_network_that_does_what_is_declared_passes_everywhere(intent: Intent) 
 def test_a_pass_names_every_packet_and_the_controls(intent: Intent) -> None:
     assert judged(intent, healthy(intent), TO_GATEWAY).detail == (
         "39 packets arrived nowhere: to 10.56.1.50 by gateway: "
-        "tcp-syn 22,53,80,123,322,443,445,554,3702,6514,8000,37777 + "
-        "tcp-ack/udp 22,53,80,123,322,443,445,554,3702,6514,8000,8322,37777 + icmp-echo. "
+        "icmp-echo + tcp-ack/udp 22,53,80,123,322,443,445,554,3702,6514,8000,8322,37777 + "
+        "tcp-syn 22,53,80,123,322,443,445,554,3702,6514,8000,37777. "
         "Controls: 39 seen leaving on their own link; "
         "roussy-le-village/live-gateway heard canaries on its own cable, before and after; "
         "tcp-syn/8322 from crisis-cell/station-fire to roussy-le-village/live-gateway arrived between the same segments"
@@ -88,7 +88,7 @@ def test_a_leak_is_a_fail_that_names_it(intent: Intent) -> None:
 
     finding = judged(intent, changed(healthy(intent), of_pair(TO_GATEWAY, leak)), TO_GATEWAY)
     assert finding.outcome is Outcome.FAIL
-    assert "tcp-syn/22 to 10.56.1.50 arrived (1 of 1 tries)" in finding.detail
+    assert "to 10.56.1.50 by gateway: tcp-syn 22 arrived in 1 of 1 tries" in finding.detail
     assert len(finding.numbers) == 1
 
 
@@ -99,7 +99,7 @@ def test_an_authorised_packet_heard_elsewhere_too_is_a_fail_there(intent: Intent
     observation = changed(healthy(intent), of_pair(TO_GATEWAY, stray, expected=True))
     finding = judged(intent, observation, TO_CAMERA)
     assert finding.outcome is Outcome.FAIL
-    assert "tcp-syn/8322 to 10.56.1.50, sent to roussy-le-village/live-gateway, was heard here" in finding.detail
+    assert "tcp-syn 8322 sent to roussy-le-village/live-gateway, was heard here" in finding.detail
     assert judged(intent, observation, TO_GATEWAY).outcome is Outcome.PASS
 
 

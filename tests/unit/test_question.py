@@ -12,6 +12,7 @@ from cloison.intent.network import Intent
 from cloison.model import EquipmentName
 from cloison.probe.question import (
     OUTSIDE,
+    ROGUE,
     PacketKind,
     Pair,
     Probe,
@@ -86,6 +87,22 @@ def test_neighbours_are_tried_past_the_gateway_too(asked: dict[Pair, tuple[Probe
     between = asked[pair("crisis-cell/station-fire", "crisis-cell/station-police")]
     assert Counter(probe.way for probe in between) == {Way.GATEWAY: 40, Way.NEIGHBOUR: 40}
     assert {probe.way for probe in asked[pair("crisis-cell/station-fire", "crisis-cell/firewall")]} == {Way.GATEWAY}
+
+
+def test_the_rogue_laptop_comes_by_the_last_hop_and_in_the_name_of_who_may(
+    asked: dict[Pair, tuple[Probe, ...]],
+) -> None:
+    probes_of_rogue = asked[pair(ROGUE, "roussy-le-village/core-switch")]
+    assert {probe.way for probe in probes_of_rogue} == {Way.LAST_HOP}
+    pretended = [probe for probe in probes_of_rogue if probe.pretended]
+    assert [(str(probe), probe.pretended, str(probe.sender), probe.flow) for probe in pretended] == [
+        (
+            "tcp-syn/22 to 10.56.1.3 by last hop in the name of operations-centre/administration-station",
+            "operations-centre/administration-station",
+            "10.56.3.2",
+            None,
+        )
+    ]
 
 
 def test_a_firewall_is_tried_at_each_address_that_the_source_could_use(asked: dict[Pair, tuple[Probe, ...]]) -> None:

@@ -113,10 +113,18 @@ class Capture:
         self._drops = 0
 
     @classmethod
-    def on_link(cls, namespace: int, interface: str, program: Sequence[Instruction], expected: int) -> Capture:
+    def on_link(
+        cls,
+        namespace: int,
+        interface: str,
+        program: Sequence[Instruction],
+        expected: int,
+        *,
+        shows_arrival: bool = True,
+    ) -> Capture:
         """Hear one interface, both directions, before any filter of its host; OSError when it cannot be opened."""
         sock = open_socket_in(namespace, socket.AF_PACKET, socket.SOCK_RAW)
-        return cls(prepared(sock, program, expected, interface), ethernet=True)
+        return cls(prepared(sock, program, expected, interface), ethernet=True, shows_arrival=shows_arrival)
 
     @classmethod
     def on_every_link(cls, namespace: int, program: Sequence[Instruction], expected: int) -> Capture:

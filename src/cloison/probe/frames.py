@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from random import Random
 
-    from cloison.model import EquipmentName, MacAddress
+    from cloison.model import EquipmentName
     from cloison.probe.question import Probe
-    from cloison.probe.vantage import Station
+    from cloison.probe.vantage import NextHops, Station
     from cloison.transport.base import Runner
 
 # Below the kernel's own ephemeral ports. Probes that should arrive and probes that should not have ranges of their own:
@@ -28,12 +28,12 @@ class FrameMaker:
     def __init__(
         self,
         stations: Mapping[EquipmentName, Station],
-        gateways: Mapping[EquipmentName, MacAddress],
+        next_hops: NextHops,
         nonce: bytes,
         random: Random,
     ) -> None:
         self._stations = stations
-        self._gateways = gateways
+        self._next_hops = next_hops
         self._nonce = nonce
         self._ports = {True: random.randrange(*_EXPECTED_PORTS), False: random.randrange(*_REFUSED_PORTS)}
         self._templates: dict[Template, bytes] = {}
@@ -50,8 +50,10 @@ class FrameMaker:
             return f"{probe.source} is not open"
         if probe.way is Way.NEIGHBOUR and probe.destination not in self._stations:
             return f"the MAC address of {probe.destination} is not known"
-        if probe.way is Way.GATEWAY and station.mac != NOBODY and probe.source not in self._gateways:
+        if probe.way is Way.GATEWAY and station.mac != NOBODY and probe.source not in self._next_hops.gateways:
             return f"the gateway of {probe.source} does not answer ARP"
+        if probe.way is Way.LAST_HOP and probe.destination.site not in self._next_hops.last:
+            return f"the firewall of {probe.destination.site} does not answer ARP on the wide-area network"
         return ""
 
     def frame(self, probe: Probe, number: int) -> bytes:
@@ -63,10 +65,13 @@ class FrameMaker:
 
     def _template(self, probe: Probe) -> Template:
         station = self._stations[probe.source]
+        if probe.way is Way.LAST_HOP:
+            own, firewall = self._next_hops.last[probe.destination.site]
+            return Template(own, firewall, probe.sender, probe.target, probe.packet.kind)
         if station.mac == NOBODY:
             next_hop = NOBODY
         elif probe.way is Way.NEIGHBOUR:
             next_hop = self._stations[probe.destination].mac
         else:
-            next_hop = self._gateways[probe.source]
+            next_hop = self._next_hops.gateways[probe.source]
         return Template(station.mac, next_hop, probe.sender, probe.target, probe.packet.kind)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cloison.intent.network import Intent
     from cloison.model import EquipmentName
     from cloison.probe.matrix import Observation, Try
-    from cloison.probe.question import Packet, Pair, Probe
+    from cloison.probe.question import Pair, Probe
 
 Area = tuple[str, str]
 """What packets cross between: a segment of a site, a firewall itself, or the outside."""
@@ -176,22 +176,26 @@ def _leak(pair: Pair, leaks: Sequence[Try], tries: Sequence[Try]) -> Finding:
     asked: defaultdict[Probe, int] = defaultdict(int)
     for attempt in tries:
         asked[attempt.probe] += 1
-    parts = [f"{probe} arrived ({len(numbers)} of {asked[probe]} tries)" for probe, numbers in arrived.items()]
-    parts += [f"{probe}, sent to {probe.destination}, was heard here" for probe in strayed]
-    detail = f"{len(parts)} packets that policy does not authorise: {'; '.join(sorted(parts))}"
+    by_count: defaultdict[str, list[Probe]] = defaultdict(list)
+    for probe, numbers in arrived.items():
+        by_count[f"arrived in {len(numbers)} of {asked[probe]} tries"].append(probe)
+    for probe in strayed:
+        by_count[f"sent to {probe.destination}, was heard here"].append(probe)
+    parts = [f"{_named(probes)} {what}" for what, probes in sorted(by_count.items())]
+    detail = f"{len(arrived) + len(strayed)} packets that policy does not authorise here: {'. '.join(parts)}"
     return Finding(Outcome.FAIL, detail, tuple(attempt.number for attempt in leaks))
 
 
 def _named(probes: Iterable[Probe]) -> str:
-    """Return every packet by name, those with the same target, way and kind together."""
-    grouped: defaultdict[tuple[str, str, str], list[Packet]] = defaultdict(list)
-    for probe in dict.fromkeys(probes):
-        grouped[str(probe.target), probe.way, probe.packet.kind].append(probe.packet)
-    ports: defaultdict[tuple[str, str, str], list[str]] = defaultdict(list)
-    for (target, way, kind), packets in grouped.items():
-        listed = ",".join(str(packet.port) for packet in sorted(packets) if packet.port is not None)
-        ports[target, way, listed].append(kind)
-    by_place: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
-    for (target, way, listed), kinds in ports.items():
-        by_place[target, way].append("/".join(sorted(kinds)) + (f" {listed}" if listed else ""))
-    return "; ".join(f"to {target} by {way}: {' + '.join(parts)}" for (target, way), parts in by_place.items())
+    """Return every packet by name, those with the same target, way and ports together."""
+    ports: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for probe in sorted(dict.fromkeys(probes), key=lambda probe: probe.packet.port or 0):
+        listed = ports[f"to {probe.target} {probe.how}", probe.packet.kind]
+        listed += [] if probe.packet.port is None else [str(probe.packet.port)]
+    kinds: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for (place, kind), numbers in sorted(ports.items()):
+        kinds[place, ",".join(numbers)].append(kind)
+    places: defaultdict[str, list[str]] = defaultdict(list)
+    for (place, joined), alike in kinds.items():
+        places[place].append("/".join(alike) + (f" {joined}" if joined else ""))
+    return "; ".join(f"{place}: {' + '.join(parts)}" for place, parts in places.items())

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 from cloison.errors import ProbeError
 from cloison.probe.craft import canary, read_number
 from cloison.probe.frames import FrameMaker
-from cloison.probe.vantage import open_station, resolve_gateways, sending_socket
+from cloison.probe.vantage import open_station, resolve_next_hops, sending_socket
 
 if TYPE_CHECKING:
     import socket
@@ -153,7 +153,7 @@ class Matrix:
         Raises ProbeError when frames cannot be crafted, or a capture breaks.
         """
         began = time.monotonic()
-        maker = FrameMaker(self._stations, resolve_gateways(self._stations), self.nonce, self._random)
+        maker = FrameMaker(self._stations, resolve_next_hops(self._stations), self.nonce, self._random)
         maker.prepare(probes, runner)
         self._warm([probe for probe in probes if probe.flow], maker)
         rounds = [self._round(probes, maker)]
@@ -209,7 +209,7 @@ class Matrix:
         if unsent:
             return number, unsent, ""
         station = self._stations[probe.source]
-        error = station.send(maker.frame(probe, number), probe.target)
+        error = station.send(maker.frame(probe, number), probe)
         return (number, "", error) if station.attachment.interface is None else (number, error, "")
 
     def _send_canaries(self) -> dict[EquipmentName, int]:
@@ -253,5 +253,13 @@ def lost(station: Station) -> int:
 
 
 def surprises(rounds: Sequence[Round]) -> list[Probe]:
-    """Return what the last round tried in vain or saw where it must not be, and could send."""
-    return [attempt.probe for attempt in rounds[-1].tries if not attempt.as_expected and not attempt.unsent]
+    """Return what the last round saw otherwise than expected, and could send; from the third on what is missing alone.
+
+    A leak that was seen twice is one; what is missing may still come.
+    """
+    again = len(rounds) > 1
+    return [
+        attempt.probe
+        for attempt in rounds[-1].tries
+        if not attempt.as_expected and not attempt.unsent and not (again and attempt.probe.flow is None)
+    ]

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from cloison.intent.network import Intent, Segment
 
-OUTSIDE = (EquipmentName("wan/internet-host"), EquipmentName("wan/rogue-laptop"))
+ROGUE = EquipmentName("wan/rogue-laptop")
+"""Has taken over the wide-area network: it puts frames on the cable of any site's firewall, in anybody's name."""
+OUTSIDE = (EquipmentName("wan/internet-host"), ROGUE)
 """Vantage points that belong to nobody we know: hosts of the wide-area network."""
 SOUGHT_PORTS = frozenset({22, 53, 80, 443, 445, 554, 3702, 8000, 37777})
 """Ports that an intruder tries first, those of cameras and recorders among them (RTSP, WS-Discovery, vendors' own)."""
@@ -43,6 +45,8 @@ class Way(StrEnum):
     """To the next hop, as a host's own stack would send it."""
     NEIGHBOUR = "neighbour"
     """Straight to the destination's MAC address, on the segment that both are in."""
+    LAST_HOP = "last hop"
+    """Onto the cable before the destination's firewall, as if everything on the way there had let it through."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -70,10 +74,18 @@ class Probe:
     packet: Packet
     flow: Flow | None
     """The authorised flow that makes it expected to arrive; None when it must arrive nowhere."""
+    pretended: EquipmentName | None = None
+    """Whose address it is sent from, when it is not the source's own."""
+
+    @property
+    def how(self) -> str:
+        """The way, and in whose name, as a reader of a verdict needs them."""
+        return f"by {self.way}" + (f" in the name of {self.pretended}" if self.pretended else "")
 
     def __str__(self) -> str:
-        """Return the packet, its target and its way as a reader of a verdict needs them."""
-        return f"{self.packet} to {self.target}" + (" by its MAC address" if self.way is Way.NEIGHBOUR else "")
+        """Return the packet, its target, and how it was sent where that is not the common way."""
+        common = self.way is Way.GATEWAY and self.pretended is None
+        return f"{self.packet} to {self.target}" + ("" if common else f" {self.how}")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -128,7 +140,7 @@ def probes(intent: Intent, outside: Mapping[EquipmentName, IPv4Address]) -> dict
     addresses = {name: equipment.address for name, equipment in intent.equipment_by_name.items()} | dict(outside)
 
     def ask(pair: Pair) -> tuple[Probe, ...]:
-        return tuple(
+        own = tuple(
             Probe(
                 source=pair.source,
                 destination=pair.destination,
@@ -142,8 +154,27 @@ def probes(intent: Intent, outside: Mapping[EquipmentName, IPv4Address]) -> dict
             for way in ways(intent, pair)
             for packet in tried
         )
+        return own + (_pretences(intent, pair.destination) if pair.source == ROGUE else ())
 
     return {pair: ask(pair) for pair in pairs(intent)}
+
+
+def _pretences(intent: Intent, destination: EquipmentName) -> tuple[Probe, ...]:
+    """Return what the firewall would let in, came it through a tunnel: sent in clear, in the name of who may."""
+    return tuple(
+        Probe(
+            source=ROGUE,
+            destination=destination,
+            sender=flow.source.address,
+            target=flow.destination.address,
+            way=Way.LAST_HOP,
+            packet=_opening(flow),
+            flow=None,
+            pretended=flow.source.name,
+        )
+        for flow in intent.flows
+        if flow.destination.name == destination and flow.source.name.site != destination.site
+    )
 
 
 def targets(intent: Intent, pair: Pair, address: IPv4Address) -> tuple[IPv4Address, ...]:
@@ -165,6 +196,8 @@ def targets(intent: Intent, pair: Pair, address: IPv4Address) -> tuple[IPv4Addre
 
 def ways(intent: Intent, pair: Pair) -> tuple[Way, ...]:
     """Return how the frames leave: between two hosts of one segment, past the gateway too."""
+    if pair.source == ROGUE:
+        return (Way.LAST_HOP,)
     here, there = segment_of(intent, pair.source), segment_of(intent, pair.destination)
     firewall = any(is_firewall(intent, name) for name in (pair.source, pair.destination))
     return (Way.GATEWAY,) if here is None or here != there or firewall else (Way.GATEWAY, Way.NEIGHBOUR)

@@ -8,20 +8,21 @@ import selectors
 import socket
 import struct
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from cloison.errors import ProbeError
-from cloison.model import MacAddress
+from cloison.model import EquipmentName, MacAddress, Name
 from cloison.probe.capture import Capture, probes_of
 from cloison.probe.craft import ETHERNET_BYTES, NOBODY, arp_answer, arp_request
+from cloison.probe.question import Way
 from cloison.transport.namespace import open_socket_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from ipaddress import IPv4Address
 
-    from cloison.model import EquipmentName
+    from cloison.probe.question import Probe
 
 _SIOCGIFHWADDR = 0x8927
 _ETH_P_ARP = 0x0806
@@ -39,6 +40,17 @@ class CableEnd:
 
 
 @dataclass(frozen=True, slots=True)
+class LastHop:
+    """The wide-area network's end of the cable to a site's firewall."""
+
+    end: CableEnd
+    address: IPv4Address
+    """Of the network's router on that cable."""
+    firewall: IPv4Address
+    """Of the firewall on that cable."""
+
+
+@dataclass(frozen=True, slots=True)
 class Attachment:
     """Where one vantage point is plugged in."""
 
@@ -52,6 +64,8 @@ class Attachment:
     """The next hop of all that leaves its segment."""
     peer: CableEnd | None
     """The other end of its cable, where a canary can be put in to show that it hears; None when there is none."""
+    last_hops: Mapping[Name, LastHop] = field(default_factory=dict)
+    """By site, for who has taken over the network before it."""
 
 
 class Station(Protocol):
@@ -61,8 +75,8 @@ class Station(Protocol):
     mac: MacAddress
     captures: tuple[Capture, ...]
 
-    def send(self, frame: bytes, target: IPv4Address) -> str:
-        """Send one Ethernet frame; return an empty text, or why the host itself refused it."""
+    def send(self, frame: bytes, probe: Probe) -> str:
+        """Send the frame of a probe; return an empty text, or why the host itself refused it."""
 
     def close(self) -> None:
         """Close the sockets."""
@@ -84,13 +98,20 @@ class LinkStation:
             self._out = opened.enter_context(sending_socket(attachment.namespace, interface))
             self.mac = hardware_address(self._out, interface)
             program = probes_of(nonce, ETHERNET_BYTES)
-            self.captures = _kept(opened, Capture.on_link(attachment.namespace, interface, program, expected))
+            captures = [Capture.on_link(attachment.namespace, interface, program, expected)]
+            self._hops: dict[Name, socket.socket] = {}
+            for site, hop in attachment.last_hops.items():
+                end = hop.end
+                self._hops[site] = opened.enter_context(sending_socket(end.namespace, end.interface))
+                captures.append(Capture.on_link(end.namespace, end.interface, program, expected, shows_arrival=False))
+            self.captures = _kept(opened, *captures)
             self._opened = opened.pop_all()
 
-    def send(self, frame: bytes, target: IPv4Address) -> str:  # noqa: ARG002  the frame says where it goes
-        """Send one Ethernet frame; return an empty text, or why the interface refused it."""
+    def send(self, frame: bytes, probe: Probe) -> str:
+        """Send the frame of a probe; return an empty text, or why the interface refused it."""
+        out = self._hops[probe.destination.site] if probe.way is Way.LAST_HOP else self._out
         try:
-            self._out.send(frame)
+            out.send(frame)
         except OSError as error:
             return error.strerror or str(error)
         return ""
@@ -121,10 +142,10 @@ class StackStation:
             )
             self._opened = opened.pop_all()
 
-    def send(self, frame: bytes, target: IPv4Address) -> str:
+    def send(self, frame: bytes, probe: Probe) -> str:
         """Send what the frame carries; return an empty text, or why the host's filter or routes refused it."""
         try:
-            self._out.sendto(frame[ETHERNET_BYTES:], (str(target), 0))
+            self._out.sendto(frame[ETHERNET_BYTES:], (str(probe.target), 0))
         except OSError as error:
             return error.strerror or str(error)
         return ""
@@ -177,15 +198,32 @@ class _Question:
     target: IPv4Address
 
 
-def resolve_gateways(stations: Mapping[EquipmentName, Station]) -> dict[EquipmentName, MacAddress]:
-    """Return the MAC address that each station's gateway answers with; none for one that stays silent (RFC 826)."""
-    questions: dict[EquipmentName, _Question] = {}
+@dataclass(frozen=True, slots=True)
+class NextHops:
+    """MAC addresses on the way: of gateways, by who uses them, and of both ends of last hops, by site."""
+
+    gateways: Mapping[EquipmentName, MacAddress]
+    last: Mapping[Name, tuple[MacAddress, MacAddress]]
+    """The router's own, then the firewall's."""
+
+
+def resolve_next_hops(stations: Mapping[EquipmentName, Station]) -> NextHops:
+    """Return the MAC addresses that gateways and firewalls answer with; none for one that stays silent (RFC 826)."""
+    questions: dict[EquipmentName | Name, _Question] = {}
     for name, station in stations.items():
         attachment = station.attachment
         if attachment.interface is not None and attachment.gateway is not None:
             end = CableEnd(attachment.namespace, attachment.interface)
             questions[name] = _Question(end, station.mac, attachment.address, attachment.gateway)
-    return _resolve(questions)
+        for site, hop in attachment.last_hops.items():
+            with sending_socket(hop.end.namespace, hop.end.interface) as sock:
+                own = hardware_address(sock, hop.end.interface)
+            questions[site] = _Question(hop.end, own, hop.address, hop.firewall)
+    found = _resolve(questions)
+    return NextHops(
+        gateways={name: mac for name, mac in found.items() if isinstance(name, EquipmentName)},
+        last={name: (questions[name].mac, mac) for name, mac in found.items() if isinstance(name, Name)},
+    )
 
 
 def ask_next_hop(end: CableEnd, mac: MacAddress, sender: IPv4Address, target: IPv4Address) -> MacAddress | None:
