@@ -16,7 +16,7 @@ from cloison.device.rows import SwitchLoading, SwitchReading, rebuilding
 from cloison.device.ruleset import FilterLoading, FilterReading
 from cloison.device.section import Answers, joined
 from cloison.device.tunnels import TunnelsLoading, TunnelsReading
-from cloison.errors import LoadError
+from cloison.errors import DeviceError, LoadError
 from cloison.render.config import Config, Section, SectionName
 
 if TYPE_CHECKING:
@@ -73,8 +73,13 @@ class DaemonReader:
         """Return every section as the daemons run it; see `cloison.device.contract.Reader`."""
         steps = [step for reading in self._readings for step in reading.read_steps()]
         answers = Answers(self._device, run_batch(self.runner, [*steps, *fact_steps()], self.seconds))
-        texts = {reading.name: reading.running(answers) for reading in self._readings}
-        return Running(self._config(texts), facts_of(answers, self.sections))
+        try:
+            texts = {reading.name: reading.running(answers) for reading in self._readings}
+            return Running(self._config(texts), facts_of(answers, self.sections))
+        except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            # Whatever a broken or hostile device answers, it is an answer that cannot be used and not our mistake.
+            message = f"an answer of the device has no known form ({type(error).__name__}: {error})"
+            raise DeviceError(self._device, message) from error
 
     def canonical(self, candidate: Config) -> Config:
         """Return the candidate in the words of the device; see `cloison.device.contract.Reader`."""
