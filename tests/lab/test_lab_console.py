@@ -8,7 +8,6 @@ import struct
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,14 +98,11 @@ def test_programs_of_the_twins_own_root_are_seen_by_nodes_alone(bench: Bench) ->
     assert not Path("/usr/bin/only-in-twins").exists()
 
 
-def test_the_pilot_is_up_within_fifteen_seconds_and_leaves_nothing(bench: Bench) -> None:
+def test_the_pilot_comes_up_whole_and_leaves_nothing(bench: Bench) -> None:
     intent = load(WORKSPACE)
     name = bench.new_name()
-    started = time.monotonic()
-
     verbs.up(bench.root, name, lambda: order(intent, bench.root, name), lambda _: None)
 
-    assert time.monotonic() - started < 15
     client = LabClient(bench.root, name)
     status = client.status()
     assert status.failures == ()

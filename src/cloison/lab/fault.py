@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import time
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Literal, assert_never
 
 from cloison.errors import LabError
 from cloison.model import EquipmentName, Model, Name, Untrusted
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from cloison.lab.client import LabClient
 
 _KEEPER = EquipmentName("wan/router")
@@ -106,6 +109,18 @@ class Fault(Model):
     """The checks that it turns red, by their ids."""
     may: tuple[str, ...] = ()
     """Patterns (fnmatch) of the checks that it may turn red besides: what depends on what was broken."""
+
+
+def complaints(fault: Fault, red: Collection[str]) -> tuple[str, ...]:
+    """Return what is wrong with the checks that a fault turned red: those that had to and did not, and those beyond."""
+    silent = [f"{check} stayed green" for check in fault.must if check not in red]
+    permitted = (*fault.must, *fault.may)
+    beyond = [
+        f"{check} turned red, and the fault does not say that it may"
+        for check in sorted(red)
+        if not any(fnmatchcase(check, pattern) for pattern in permitted)
+    ]
+    return (*silent, *beyond)
 
 
 def inject(client: LabClient, fault: Fault) -> None:
