@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import pytest
 
 from cloison.testing.options import add_options
-
-if TYPE_CHECKING:
-    import pytest
 
 __all__ = ["pytest_addoption", "pytest_configure"]
 
@@ -22,8 +19,13 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--network") is None:
         return
     # Imported late: every pytest of this environment loads the plugin, and few name a network.
+    from cloison.errors import CloisonError  # noqa: PLC0415
     from cloison.testing import fixtures  # noqa: PLC0415
     from cloison.testing.plugin import ValidatorPlugin  # noqa: PLC0415
 
-    config.pluginmanager.register(ValidatorPlugin(config), "cloison-validators")
+    try:
+        plugin = ValidatorPlugin(config)
+    except CloisonError as error:
+        raise pytest.UsageError(str(error)) from error
+    config.pluginmanager.register(plugin, "cloison-validators")
     config.pluginmanager.register(fixtures, "cloison-fixtures")

@@ -57,6 +57,8 @@ class ValidatorPlugin:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Say what is planned, before anything runs."""
+        if any(_COURSE not in item.stash for item in session.items):
+            return  # refused above; pytest says why
         checks = [self._check(item) for item in session.items]
         file = self.settings.open_results()
         if file is not None and not session.config.option.collectonly:
