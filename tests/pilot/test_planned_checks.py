@@ -40,18 +40,21 @@ def planned_checks(root: Path) -> set[str]:
     cameras = {name for name, (_, kind, _) in kinds.items() if kind == "camera"}
     tunnels = _tunnels(_read(inventory / "network.yaml")["tunnels"], flows, sites)
     logging = {source for source, _, service, _ in flows if service == "syslog-tls"} & examined
-    fibre_ends = {f"{site}.{switch}.sfp1" for site in sites for switch in ("pole-switch", "core-switch")}
-    fibre_ends &= {f"{name}.sfp1" for name in switches if "sfp1" in _ports(sites, name)}
+    fibre_ends = {name for name in switches if "sfp1" in _ports(sites, name)}
+    gateways = {name for name, (_, kind, _) in kinds.items() if kind == "live-gateway"}
     pairs = [(a, b) for a, b in permutations((*kinds, *OUTSIDE), 2) if not (a in OUTSIDE and b in OUTSIDE)]
     return {
         *(f"reach/delivered/{source}--{to}--{service}" for source, to, service, _ in flows),
         *(f"packets/refused/{source}--{to}" for source, to in pairs),
         *_subjects({"intent/running": devices, "hosts/switch-rows": devices, "hosts/interfaces": devices}),
-        *_subjects({"hosts/edge-flows": switches, "hosts/filter": firewalls, "hosts/routes": firewalls}),
+        *_subjects({"hosts/edge-flows": switches, "hosts/filter": firewalls, "hosts/routes": devices}),
         *_subjects({"hosts/tunnels": firewalls, "hosts/kernel": examined, "hosts/sockets": examined}),
         *_subjects({"hosts/time": examined, "hosts/logs": logging, "hosts/coverage": {"network"}}),
         *_subjects({"tunnel/up": tunnels, "tunnel/algorithms": tunnels, "tunnel/selectors": tunnels}),
-        *_subjects({"tunnel/wan": set(sites), "video/live": cameras}),
+        *_subjects({"tunnel/spoof": tunnels, "tunnel/wan": set(sites), "video/live": cameras}),
+        *_subjects(
+            {"tunnel/wan-stream": {t for t in tunnels if t.startswith("video-")}, "video/certificate": gateways}
+        ),
         *_subjects({"fibre/module": fibre_ends, "fibre/budget": fibre_ends}),
     }
 
