@@ -216,6 +216,25 @@ def test_a_closed_runner_stays_closed(runner: SshRunner) -> None:
         runner.run(["true"])
 
 
+@pytest.mark.parametrize("kind", [TransportError, TransportTimeout])
+def test_a_host_that_cannot_be_dialled_is_named(dialer: InetdDialer, kind: type[TransportError]) -> None:
+    class Cut:
+        """Reaches nobody."""
+
+        def dial(self, address: str, port: int, *, timeout: float) -> socket.socket:
+            """Raise the error of who dials."""
+            del timeout
+            place = "site/station"
+            raise kind(place, f"{address} port {port} did not answer")
+
+    engineer = dialer.folder / "engineer"
+    runner = SshRunner("site/device", "192.0.2.1", 22, "root", key_file=engineer, host_key=WRONG, dialer=Cut())
+    with pytest.raises(
+        kind, match=r"site/device: not reachable from site/station: 192\.0\.2\.1 port 22 did not answer"
+    ):
+        runner.run(["true"])
+
+
 def test_a_host_that_speaks_no_ssh_is_an_error(dialer: InetdDialer) -> None:
     class Mute:
         """Answers with something that is not SSH."""

@@ -110,7 +110,8 @@ def must(place: str, result: CommandResult, what: str) -> str:
 
 
 def words(result: CommandResult) -> str:
-    """Return what a failed command said, at most 600 characters, or its exit status."""
-    said = " ".join((result.stderr or result.stdout).decode("utf-8", "backslashreplace").split())[:600]
+    """Return the first words of a failed command, at most two lines and 300 characters, or how it ended."""
+    lines = (result.stderr.strip() or result.stdout.strip()).decode("utf-8", "backslashreplace").splitlines()
+    said = " ".join(" ".join(lines[:2]).split())[:300]
     late = result.exit_status == _TIMED_OUT
     return said or ("no answer in time" if late else f"exit status {result.exit_status}")

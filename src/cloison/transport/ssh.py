@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from cloison.transport.base import Dialer
 
 _CHUNK = 64 * 1024
+_LOST_SIGNAL_SECONDS = 1.0
 _HOST_KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp256", "rsa-sha2-512")
 """Preferred first. A device with keys of several types shows the first, so that is the one to pin."""
 
@@ -151,7 +152,11 @@ class SshRunner:
 
     def _unauthenticated(self) -> paramiko.Transport:
         """Return a transport whose keys are exchanged and whose host has not been checked yet."""
-        dialled = self._dialer.dial(self._address, self._port, timeout=self._connect_timeout)
+        try:
+            dialled = self._dialer.dial(self._address, self._port, timeout=self._connect_timeout)
+        except TransportError as error:  # it names the place that was dialled from
+            kind = TransportTimeout if isinstance(error, TransportTimeout) else TransportError
+            raise kind(self._place, f"not reachable from {error}") from error
         try:
             transport = paramiko.Transport(dialled)
         except (paramiko.SSHException, OSError) as error:
@@ -198,11 +203,12 @@ class SshRunner:
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 raise TimeoutError
-            poll.poll(remaining * 1000)
             if channel.recv_ready():
                 out += channel.recv(_CHUNK)
-            if channel.recv_stderr_ready():
+            elif channel.recv_stderr_ready():
                 err += channel.recv_stderr(_CHUNK)
+            else:  # only when both were empty a moment ago: a signal that comes while the other one is read gets lost
+                poll.poll(min(remaining, _LOST_SIGNAL_SECONDS) * 1000)
             if max(len(out), len(err)) > OUTPUT_LIMIT_BYTES:
                 raise TransportError(self._place, f"the output passed {OUTPUT_LIMIT_BYTES} bytes")
         if not channel.status_event.wait(max(0.0, deadline - time.monotonic())):
