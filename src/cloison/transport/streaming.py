@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 _CHUNK = 64 * 1024
+_PLACE = "local"
 
 
 def run_streaming(
@@ -46,8 +47,7 @@ def run_streaming(
                 start_new_session=True,
             )
         except OSError as error:
-            place = "local"
-            raise TransportError(place, f"{command[0]} cannot be started: {error.strerror}") from error
+            raise TransportError(_PLACE, f"{command[0]} cannot be started: {error.strerror}") from error
         finally:
             os.close(writing)
         with process:
@@ -57,8 +57,7 @@ def run_streaming(
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 if isinstance(error, TimeoutError):
-                    place = "local"
-                    raise TransportTimeout(place, f"{command[0]} had not ended after {timeout:g} s") from error
+                    raise TransportTimeout(_PLACE, f"{command[0]} had not ended after {timeout:g} s") from error
                 raise
 
 
@@ -67,8 +66,7 @@ def _follow(
 ) -> CommandResult:
     """Read all three streams until they are closed and the process has ended."""
     if process.stdout is None or process.stderr is None:  # pragma: no cover  they were asked for
-        place = "local"
-        raise TransportError(place, "the process has no pipes")
+        raise TransportError(_PLACE, "the process has no pipes")
     out, err = process.stdout.fileno(), process.stderr.fileno()
     read: dict[int, bytearray] = {out: bytearray(), err: bytearray(), report: bytearray()}
     with selectors.DefaultSelector() as selector:
