@@ -1,6 +1,6 @@
 # `make` alone lists what can be done. Every target does its own set-up and can be run again.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lint golden test
+.PHONY: help setup demo lint golden faults test
 PYTHON := .venv/bin/python
 
 help: ## Show this list
@@ -19,6 +19,13 @@ lint: setup ## Check style and types
 
 golden: setup ## Render the golden configurations anew; read what changed before keeping it
 	$(PYTHON) tests/golden/test_rendered_configurations.py
+
+faults: export CLOISON_LAB := faults
+faults: setup ## Break a twin in every way of the catalogue, audit it whole each time, write docs/faults.md (an hour)
+	.venv/bin/cloison lab up
+	.venv/bin/cloison apply --yes >/dev/null
+	$(PYTHON) scripts/faults
+	.venv/bin/cloison lab down
 
 # Whatever a test does with a twin, it is not the one of `make demo`.
 test: export CLOISON_LAB := test

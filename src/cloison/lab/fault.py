@@ -101,8 +101,8 @@ class Fault(Model):
     """What is wrong, in one sentence."""
     inject: tuple[Step, ...]
     heal: tuple[Step, ...]
-    healed: Script
-    """Exits 0 once the event that shows the fault undone has happened."""
+    healed: tuple[Script, ...]
+    """Each exits 0 once the events that show the fault undone have happened."""
     healed_within: float = 30.0
     """Seconds."""
     must: tuple[str, ...]
@@ -139,7 +139,7 @@ def heal(client: LabClient, fault: Fault) -> None:
     for step in fault.heal:
         _do(client, step)
     deadline = time.monotonic() + fault.healed_within
-    while client.run(fault.healed.node, ["sh", "-c", fault.healed.script]).exit_status != 0:
+    while any(client.run(shown.node, ["sh", "-c", shown.script]).exit_status != 0 for shown in fault.healed):
         if time.monotonic() > deadline:
             msg = f"{fault.name}: undone, but after {fault.healed_within:g} s nothing shows it: `cloison lab status`"
             raise LabError(msg)

@@ -22,7 +22,7 @@ def faults(intent: Intent) -> tuple[Fault, ...]:
             title="whatever is plugged into the contextual camera's port may send anything",
             inject=(keep_flows(POLE_SWITCH, "ovs-ofctl add-flow br0 priority=600,in_port=1,actions=NORMAL"),),
             heal=(bring_back_flows(POLE_SWITCH),),
-            healed=shows(POLE_SWITCH, "! ovs-ofctl dump-flows br0 | grep -q priority=600"),
+            healed=(shows(POLE_SWITCH, "! ovs-ofctl dump-flows br0 | grep -q priority=600"),),
             must=("hosts/edge-flows/roussy-le-village.pole-switch", "intent/running/roussy-le-village.pole-switch"),
             may=("packets/*cam-context*",),
         ),
@@ -32,7 +32,7 @@ def faults(intent: Intent) -> tuple[Fault, ...]:
             title="the flow that lets the contextual camera answer is gone",
             inject=(keep_flows(POLE_SWITCH, f"ovs-ofctl del-flows br0 in_port=1,ip,nw_src={camera}"),),
             heal=(bring_back_flows(POLE_SWITCH),),
-            healed=shows(POLE_SWITCH, f"ovs-ofctl dump-flows br0 | grep -q nw_src={camera}"),
+            healed=(shows(POLE_SWITCH, f"ovs-ofctl dump-flows br0 | grep -q nw_src={camera}"),),
             must=(
                 "hosts/edge-flows/roussy-le-village.pole-switch",
                 "intent/running/roussy-le-village.pole-switch",

@@ -49,7 +49,7 @@ def _camera_opened(intent: Intent) -> Fault:
         title="the firewall lets the operator workstation reach a camera",
         inject=(keep_filter(COMMUNE_FIREWALL, rule),),
         heal=(bring_back_filter(COMMUNE_FIREWALL),),
-        healed=shows(COMMUNE_FIREWALL, _NO_FAULT_RULE),
+        healed=(shows(COMMUNE_FIREWALL, _NO_FAULT_RULE),),
         must=(
             "packets/refused/roussy-le-village.operator--roussy-le-village.cam-context",
             "hosts/filter/roussy-le-village.firewall",
@@ -70,7 +70,7 @@ def _gateway_ssh_opened(intent: Intent) -> Fault:
             keep_filter(COMMUNE_FIREWALL, _insert("ipsec0", segment_interface(intent, GATEWAY), match)),
         ),
         heal=(bring_back_filter(CRISIS_FIREWALL), bring_back_filter(COMMUNE_FIREWALL)),
-        healed=shows(COMMUNE_FIREWALL, _NO_FAULT_RULE),
+        healed=(shows(COMMUNE_FIREWALL, _NO_FAULT_RULE),),
         must=(
             "packets/refused/crisis-cell.station-fire--roussy-le-village.live-gateway",
             "hosts/filter/roussy-le-village.firewall",
@@ -92,7 +92,7 @@ def _live_closed() -> Fault:
         title="the commune's firewall has lost the rule for the live stream",
         inject=(keep_filter(COMMUNE_FIREWALL, delete),),
         heal=(bring_back_filter(COMMUNE_FIREWALL),),
-        healed=shows(COMMUNE_FIREWALL, "nft list table inet cloison | grep -q 'comment \"watch-live\"'"),
+        healed=(shows(COMMUNE_FIREWALL, "nft list table inet cloison | grep -q 'comment \"watch-live\"'"),),
         must=(
             "reach/delivered/crisis-cell.station-fire--roussy-le-village.live-gateway--live-relay",
             "hosts/filter/roussy-le-village.firewall",
@@ -117,6 +117,6 @@ def _foreign_table() -> Fault:
         title="somebody else's nftables table is loaded on the commune's firewall",
         inject=(Script(node=COMMUNE_FIREWALL, script=add),),
         heal=(Script(node=COMMUNE_FIREWALL, script="nft delete table ip rogue"),),
-        healed=shows(COMMUNE_FIREWALL, "! nft list tables | grep -q rogue"),
+        healed=(shows(COMMUNE_FIREWALL, "! nft list tables | grep -q rogue"),),
         must=("hosts/filter/roussy-le-village.firewall", "intent/running/roussy-le-village.firewall"),
     )

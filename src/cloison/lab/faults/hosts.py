@@ -32,7 +32,7 @@ def _extra_listener() -> Fault:
         title="a program nobody declared listens on the recorder",
         inject=(Script(node=RECORDER, script=listen),),
         heal=(Script(node=RECORDER, script="kill $(cat /run/extra-listener)"),),
-        healed=shows(RECORDER, f"! {listening}"),
+        healed=(shows(RECORDER, f"! {listening}"),),
         must=("hosts/sockets/roussy-le-village.nvr",),
     )
 
@@ -44,7 +44,7 @@ def _time_source_stopped() -> Fault:
         title="the time server is stopped",
         inject=(Stop(node=TIME_SERVER, service=Name("chronyd")),),
         heal=(Start(node=TIME_SERVER, service=Name("chronyd")),),
-        healed=shows(TIME_SERVER, "ss -Hlun 'sport = :123' | grep -q ."),
+        healed=(shows(TIME_SERVER, "ss -Hlun 'sport = :123' | grep -q ."),),
         must=(
             "hosts/sockets/operations-centre.time-server",
             "reach/delivered/operations-centre.firewall--operations-centre.time-server--ntp",
@@ -60,7 +60,7 @@ def _collector_stopped() -> Fault:
         title="the log collector is stopped",
         inject=(Stop(node=LOG_COLLECTOR, service=Name("rsyslogd")),),
         heal=(Start(node=LOG_COLLECTOR, service=Name("rsyslogd")),),
-        healed=shows(LOG_COLLECTOR, "ss -Hltn 'sport = :6514' | grep -q ."),
+        healed=(shows(LOG_COLLECTOR, "ss -Hltn 'sport = :6514' | grep -q ."),),
         must=(
             "hosts/sockets/operations-centre.log-collector",
             "reach/delivered/roussy-le-village.nvr--operations-centre.log-collector--syslog-tls",

@@ -22,7 +22,7 @@ def faults(intent: Intent) -> tuple[Fault, ...]:
             title="nothing keeps inner packets in when the tunnel's interface is gone: the blackhole route is missing",
             inject=(Script(node=COMMUNE_FIREWALL, script=f"ip route del {blackhole}"),),
             heal=(Script(node=COMMUNE_FIREWALL, script=f"ip route add {blackhole}"),),
-            healed=shows(COMMUNE_FIREWALL, "ip route show type blackhole | grep -q ."),
+            healed=(shows(COMMUNE_FIREWALL, "ip route show type blackhole | grep -q ."),),
             must=("hosts/routes/roussy-le-village.firewall", "intent/running/roussy-le-village.firewall"),
         ),
         Fault(
@@ -31,7 +31,7 @@ def faults(intent: Intent) -> tuple[Fault, ...]:
             title="the commune's firewall takes connections up in mid-stream",
             inject=(Script(node=COMMUNE_FIREWALL, script="sysctl -qw net.netfilter.nf_conntrack_tcp_loose=1"),),
             heal=(Script(node=COMMUNE_FIREWALL, script="sysctl -qw net.netfilter.nf_conntrack_tcp_loose=0"),),
-            healed=shows(COMMUNE_FIREWALL, '[ "$(sysctl -n net.netfilter.nf_conntrack_tcp_loose)" = 0 ]'),
+            healed=(shows(COMMUNE_FIREWALL, '[ "$(sysctl -n net.netfilter.nf_conntrack_tcp_loose)" = 0 ]'),),
             must=("hosts/kernel/roussy-le-village.firewall", "intent/running/roussy-le-village.firewall"),
         ),
         Fault(
@@ -40,7 +40,7 @@ def faults(intent: Intent) -> tuple[Fault, ...]:
             title="the live gateway forwards packets between networks",
             inject=(Script(node=GATEWAY, script="sysctl -qw net.ipv4.ip_forward=1"),),
             heal=(Script(node=GATEWAY, script="sysctl -qw net.ipv4.ip_forward=0"),),
-            healed=shows(GATEWAY, '[ "$(sysctl -n net.ipv4.ip_forward)" = 0 ]'),
+            healed=(shows(GATEWAY, '[ "$(sysctl -n net.ipv4.ip_forward)" = 0 ]'),),
             must=("hosts/kernel/roussy-le-village.live-gateway",),
         ),
     )

@@ -36,7 +36,7 @@ def _camera_stopped(intent: Intent) -> Fault:
         title="the narrow-field camera serves no stream",
         inject=(Stop(node=CAM_NARROW, service=Name("camera")),),
         heal=(Start(node=CAM_NARROW, service=Name("camera")),),
-        healed=shows(CAM_NARROW, _LISTENING.format(port=port)),
+        healed=(shows(CAM_NARROW, _LISTENING.format(port=port)),),
         must=("video/live/roussy-le-village.cam-narrow",),
         may=("reach/*cam-narrow--rtsps", "tunnel/*", "video/*"),
     )
@@ -50,7 +50,7 @@ def _gateway_other_authority(intent: Intent) -> Fault:
         title="the live gateway shows a certificate that another authority issued",
         inject=(Script(node=GATEWAY, script=_OTHER_CERTIFICATE), Restart(node=GATEWAY, service=Name("relay"))),
         heal=(Script(node=GATEWAY, script=_OWN_CERTIFICATE), Restart(node=GATEWAY, service=Name("relay"))),
-        healed=shows(GATEWAY, _LISTENING.format(port=port)),
+        healed=(shows(GATEWAY, _LISTENING.format(port=port)),),
         must=("video/certificate/roussy-le-village.live-gateway",),
         may=("video/*", "tunnel/*"),
     )

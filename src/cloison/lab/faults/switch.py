@@ -30,7 +30,7 @@ def _vlan_leak(intent: Intent) -> Fault:
         title="the narrow-field camera's port is in the other camera's VLAN",
         inject=(Script(node=POLE_SWITCH, script=f"ovs-vsctl set port p2 tag={context}"),),
         heal=(Script(node=POLE_SWITCH, script=f"ovs-vsctl set port p2 tag={narrow}"),),
-        healed=Script(node=POLE_SWITCH, script=f'[ "$(ovs-vsctl get port p2 tag)" = {narrow} ]'),
+        healed=(Script(node=POLE_SWITCH, script=f'[ "$(ovs-vsctl get port p2 tag)" = {narrow} ]'),),
         must=(_POLE_ROWS, _POLE_RUNNING, "video/live/roussy-le-village.cam-narrow"),
         may=("reach/*cam-narrow*", "packets/*cam-narrow*", "video/*"),
     )
@@ -47,7 +47,7 @@ def _mirror_port() -> Fault:
         title="a spare port of the pole switch gets a copy of the contextual camera's frames",
         inject=(Script(node=POLE_SWITCH, script=create),),
         heal=(Script(node=POLE_SWITCH, script="ovs-vsctl clear bridge br0 mirrors"),),
-        healed=Script(node=POLE_SWITCH, script='[ -z "$(ovs-vsctl --bare --columns=name list mirror)" ]'),
+        healed=(Script(node=POLE_SWITCH, script='[ -z "$(ovs-vsctl --bare --columns=name list mirror)" ]'),),
         must=(_POLE_ROWS, _POLE_RUNNING),
     )
 
@@ -62,7 +62,7 @@ def _spare_port_opened(intent: Intent) -> Fault:
         title="a spare port of the core switch is up and in the recorder's VLAN",
         inject=(Script(node=CORE_SWITCH, script=opened),),
         heal=(Script(node=CORE_SWITCH, script=parked),),
-        healed=Script(node=CORE_SWITCH, script=f'[ "$(ovs-vsctl get port p6 tag)" = {intent.parking_vlan} ]'),
+        healed=(Script(node=CORE_SWITCH, script=f'[ "$(ovs-vsctl get port p6 tag)" = {intent.parking_vlan} ]'),),
         must=(_CORE_ROWS, "intent/running/roussy-le-village.core-switch"),
         may=("hosts/interfaces/roussy-le-village.core-switch",),
     )

@@ -28,13 +28,15 @@ def faults(intent: Intent) -> tuple[Fault, ...]:
 def _tunnel_stopped(intent: Intent, video: Tunnel) -> Fault:
     relay = next(flow.service.port for flow in intent.flows if flow.rule == "watch-live")
     through = f"timeout 3 bash -c 'exec 3<>/dev/tcp/{address(intent, GATEWAY)}/{relay}'"
+    collector = intent.log_collector.address
+    administered = f"timeout 3 bash -c 'exec 3<>/dev/tcp/{collector}/6514'"
     return Fault(
         name=Name("tunnel-stopped"),
         layer=Layer.TUNNEL,
         title="the IKE daemon of the crisis cell's firewall is stopped",
         inject=(Stop(node=CRISIS_FIREWALL, service=Name("charon")),),
         heal=(Start(node=CRISIS_FIREWALL, service=Name("charon")), Script(node=CRISIS_FIREWALL, script=_LOAD)),
-        healed=shows(STATION, through),
+        healed=(shows(STATION, through), shows(CRISIS_FIREWALL, administered)),
         healed_within=60,
         must=(f"tunnel/up/{video.name}",),
         may=("*crisis-cell*", "video/*", "tunnel/*"),
@@ -51,7 +53,7 @@ def _weak_algorithms(video: Tunnel) -> Fault:
         title="both ends of the video tunnel were changed to AES-128",
         inject=(*(Script(node=node, script=f"{_WEAK}; {_LOAD}") for node in both_ends), up),
         heal=(*(Script(node=node, script=restore) for node in both_ends), up),
-        healed=shows(COMMUNE_FIREWALL, "timeout 5 swanctl --list-sas | grep -q AES_GCM_16-256"),
+        healed=(shows(COMMUNE_FIREWALL, "timeout 5 swanctl --list-sas | grep -q AES_GCM_16-256"),),
         must=(
             f"tunnel/algorithms/{video.name}",
             *(f"intent/running/{node.site}.{node.equipment}" for node in both_ends),
