@@ -90,7 +90,7 @@ def differences(intent: Intent, device: Equipment, text: str) -> list[str]:
 def _bridges(device: Equipment, tables: dict[str, list[Row]]) -> list[str]:
     names = sorted(row["name"] for row in tables["Bridge"])
     found = [] if names == [BRIDGE] else [f"bridges are {names}; expected {BRIDGE} alone"]
-    for row in tables["Bridge"]:
+    for row in sorted(tables["Bridge"], key=lambda row: str(row["name"])):
         found += [f"bridge {row['name']} has {column} {row[column]}" for column in _DIVERTING if row[column]]
         if device.kind is not Kind.FIREWALL and row["fail_mode"] != "secure":
             found.append(f"bridge {row['name']} forwards without flows (fail_mode is not secure)")
