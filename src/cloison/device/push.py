@@ -36,11 +36,13 @@ def loads(reader: Reader, running: Config, candidate: Config, canonical: Config)
     """Yield what has to be loaded so that a device runs the candidate, in order.
 
     That is each section of the candidate that differs from what runs, and after a rebuild of the switch rows every
-    section that it may undo: as in the candidate, or as it ran when the candidate leaves it alone.
+    section that it may undo: as in the candidate, or as it ran when the candidate leaves it alone. Where no filter
+    runs yet it goes first: a firewall forwards nothing unfiltered, not even while it is configured.
     """
     different = changed(running, canonical)
     rebuilt = SectionName.SWITCH in different
-    for section in running.sections:
+    bare = SectionName.FILTER in different and not running.section(SectionName.FILTER).text.strip()
+    for section in sorted(running.sections, key=lambda s: not (bare and s.name is SectionName.FILTER)):
         if section.name in different:
             yield candidate.section(section.name)
         elif rebuilt and depends_on_switch(section.name):
