@@ -202,3 +202,16 @@ def test_a_vantage_point_that_is_not_there_is_said_to_be_closed(network: Network
     with Matrix([attachment], SystemRandom(), 8, QUICK) as matrix:
         observation = matrix.run([], network.runner)
     assert observation.closed == {gone: "site/gone: eth7 cannot be opened: No such device"}
+
+
+def test_a_vantage_point_whose_interface_is_down_breaks_nothing_but_itself(network: Network) -> None:
+    network.inside(SIDE, "ip", "link", "set", "eth0", "down")
+    try:
+        good = probe(LEFT, RIGHT, "tcp-syn/443", expected=True)
+        observation = network.observe(good, probe(SIDE, RIGHT, "udp/53"))
+    finally:
+        network.inside(SIDE, "ip", "link", "set", "eth0", "up")
+    assert observation.closed == {SIDE: "site/side: the capture broke: Network is down"}
+    attempts = {attempt.probe.source: attempt for attempt in observation.rounds[0].tries}
+    assert attempts[LEFT].delivered
+    assert (attempts[SIDE].unsent, attempts[SIDE].left) == ("the gateway of site/side does not answer ARP", False)

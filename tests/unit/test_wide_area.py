@@ -21,7 +21,7 @@ from cloison.probe.capture import Captured
 from cloison.probe.carried import flows_through
 from cloison.probe.craft import ethernet, payload, udp_packet
 from cloison.probe.esp import SecurityAssociation, last_sequence, read_outbound
-from cloison.probe.pcap import write_pcap
+from cloison.probe.pcap import pcap_of
 from cloison.probe.spoof import attempts
 from cloison.probe.wide_area import Emissions, some
 
@@ -181,7 +181,7 @@ def test_capture_holds_headers_in_order_of_time(tmp_path: Path) -> None:
     file = tmp_path / "a.pcap"
     moment = SystemRandom().randrange(10**18)
     packets = [captured(second, is_frame=False, when=moment + 1), captured(first, when=moment)]
-    assert write_pcap(file, packets) == 2
+    file.write_bytes(pcap_of(packets))
     with PcapReader(str(file)) as reader:
         read = list(reader)
     assert [packet[IP].dst for packet in read] == [THERE, STRANGER]

@@ -13,7 +13,6 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cloison.errors import ProbeError
 from cloison.probe.craft import ETHERNET_BYTES, MAGIC
 from cloison.probe.pcap import HEADER_BYTES
 from cloison.transport.namespace import open_socket_in
@@ -111,6 +110,8 @@ class Capture:
         self.shows_arrival = shows_arrival
         """Whether what it hears coming in has arrived there; a host that forwards hears what only passes by."""
         self._drops = 0
+        self.broken = ""
+        """Why it may have missed something; empty while it has not."""
 
     @classmethod
     def on_link(
@@ -152,9 +153,9 @@ class Capture:
             except BlockingIOError:
                 return
             except OSError as error:
-                # The interface went down or away: an ear that is deaf from here on.
-                msg = f"a capture broke: {error.strerror}"
-                raise ProbeError(msg) from error
+                # The interface is down, went down, or away: what comes later was not heard either.
+                self.broken = error.strerror or str(error)
+                return
             yield self._captured(data, ancillary, address)
 
     def _captured(

@@ -29,10 +29,15 @@ _STRATUM_LIMIT = 15
 def use_flows(flows: Iterable[Flow], namespaces: Mapping[EquipmentName, int]) -> dict[str, str]:
     """Return, by the key of each flow, why it cannot be used from its source; an empty text when it can.
 
-    All are tried at once. `namespaces` holds open descriptors of the sources' network namespaces.
+    All are tried at once. `namespaces` holds open descriptors of the sources' network namespaces, where there are any.
     """
+
+    def try_one(flow: Flow) -> tuple[str, str]:
+        namespace = namespaces.get(flow.source.name)
+        return flow.key, f"{flow.source.name} is off" if namespace is None else use(flow, namespace)
+
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return dict(pool.map(lambda flow: (flow.key, use(flow, namespaces[flow.source.name])), flows))
+        return dict(pool.map(try_one, flows))
 
 
 def use(flow: Flow, namespace: int) -> str:

@@ -90,7 +90,7 @@ class Observation:
 
     rounds: tuple[Round, ...]
     closed: Mapping[EquipmentName, str]
-    """Vantage points that could not be opened, with the reason."""
+    """Vantage points that could not be opened or went deaf, with the reason."""
     frames: Mapping[int, tuple[tuple[EquipmentName, Captured], ...]]
     """Where and how every probe was captured, by its number."""
     seconds: float
@@ -161,10 +161,18 @@ class Matrix:
             rounds.append(self._round(again, maker))
         return Observation(
             rounds=tuple(rounds),
-            closed=dict(self._closed),
+            closed=self._closed | self._broken(),
             frames={number: tuple(heard) for number, heard in self._frames.items()},
             seconds=time.monotonic() - began,
         )
+
+    def _broken(self) -> dict[EquipmentName, str]:
+        return {
+            name: f"{name}: the capture broke: {capture.broken}"
+            for name, station in self._stations.items()
+            for capture in station.captures
+            if capture.broken
+        }
 
     def _warm(self, probes: Sequence[Probe], maker: FrameMaker) -> None:
         """Send what is authorised once, and wait until all of it was heard or the time is over."""

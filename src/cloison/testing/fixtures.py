@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
 from cloison.errors import ProbeError
+from cloison.evidence.capture import headers_only
 from cloison.flow import Outcome
 from cloison.probe.hosts import host_of
-from cloison.probe.pcap import write_pcap
+from cloison.probe.pcap import pcap_of
 from cloison.testing.checks import Undetermined
 from cloison.testing.network import JudgedNetwork, LabNetwork, LiveNetwork
 from cloison.testing.plugin import ValidatorPlugin, course_of
@@ -18,14 +20,19 @@ from cloison.testing.viewing import Viewing
 from cloison.workspace import Network
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from testinfra.host import Host
 
     from cloison.intent.network import Intent
     from cloison.model import EquipmentName
+    from cloison.probe.capture import Captured
     from cloison.probe.judge import Finding
     from cloison.transport.base import Runner
+
+Keep: TypeAlias = "Callable[[str, Iterable[Captured]], None]"
+_PACKETS_KEPT = 5000
+"""Of one capture."""
 
 
 def _plugin(config: pytest.Config) -> ValidatorPlugin:
@@ -65,15 +72,34 @@ def host_for(network: JudgedNetwork) -> Callable[[EquipmentName], Host]:
 
 
 @pytest.fixture(scope="session")
-def survey(intent: Intent, network: JudgedNetwork) -> Survey:
-    """Return one run of the whole matrix, made when it is first asked for."""
-    return Survey(intent, network)
+def keep(pytestconfig: pytest.Config) -> Keep:
+    """Return what keeps packets as evidence, their headers alone, where the run wants any."""
+    folder = _plugin(pytestconfig).settings.captures
+
+    def write(name: str, packets: Iterable[Captured]) -> None:
+        if folder is not None:
+            kept = headers_only(pcap_of(islice(packets, _PACKETS_KEPT)))
+            (folder / f"{name}.pcap").write_bytes(kept)
+
+    return write
 
 
 @pytest.fixture(scope="session")
-def viewing(intent: Intent, network: JudgedNetwork) -> Viewing:
+def survey(intent: Intent, network: JudgedNetwork, keep: Keep) -> Survey:
+    """Return one run of the whole matrix, made when it is first asked for."""
+    made = Survey(intent, network)
+    for site, packets in made.wide_area.items():
+        keep(f"survey.wan.{site}", packets)
+    return made
+
+
+@pytest.fixture(scope="session")
+def viewing(intent: Intent, network: JudgedNetwork, keep: Keep) -> Viewing:
     """Return what every station saw of every camera it may watch, watched when it is first asked for."""
-    return Viewing(intent, network)
+    made = Viewing(intent, network)
+    for site, packets in made.wide_area.items():
+        keep(f"viewing.wan.{site}", packets)
+    return made
 
 
 @pytest.fixture
@@ -91,14 +117,13 @@ def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
 
 
 @pytest.fixture
-def conclude(request: pytest.FixtureRequest, survey: Survey) -> Callable[[Finding], None]:
+def conclude(request: pytest.FixtureRequest, survey: Survey, keep: Keep) -> Callable[[Finding], None]:
     """Return what ends a check with a finding of the survey; the packets that show a FAIL are kept as a capture."""
-    folder = _plugin(request.config).settings.captures
     course = course_of(request.node)
 
     def end(finding: Finding) -> None:
-        if finding.outcome is Outcome.FAIL and folder is not None:
-            write_pcap(folder / f"{course.check.id.replace('/', '.')}.pcap", survey.frames(finding.numbers))
+        if finding.outcome is Outcome.FAIL:
+            keep(course.check.id.replace("/", "."), survey.frames(finding.numbers))
         match finding.outcome:
             case Outcome.PASS:
                 course.notes.append(finding.detail)

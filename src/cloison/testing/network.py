@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from cloison.errors import LabError
@@ -39,10 +40,10 @@ class JudgedNetwork(Protocol):
         """Return a runner inside a host that is only ours to enter in a twin."""
 
     def namespaces(self) -> Mapping[EquipmentName, int]:
-        """Return a descriptor of the network namespace of every vantage point."""
+        """Return a descriptor of the network namespace of every vantage point that is on."""
 
     def attachments(self) -> tuple[Attachment, ...]:
-        """Return where every vantage point is plugged in."""
+        """Return where every vantage point that is on is plugged in."""
 
     def outside(self) -> Mapping[EquipmentName, IPv4Address]:
         """Return the addresses of the vantage points outside."""
@@ -151,17 +152,22 @@ class LabNetwork:
             self._namespaces[name] = opened.net
         return self._namespaces[name]
 
+    @cached_property
+    def _powered(self) -> frozenset[EquipmentName]:
+        """The nodes that are on; LabError when the twin is not up."""
+        return frozenset(node.node for node in self._client.status().nodes if node.power)
+
     def namespaces(self) -> Mapping[EquipmentName, int]:
-        """Return a descriptor of the network namespace of every vantage point."""
-        return {name: self._namespace(name) for name in vantage_names(self._intent)}
+        """Return a descriptor of the network namespace of every vantage point that is on."""
+        return {name: self._namespace(name) for name in vantage_names(self._intent) if name in self._powered}
 
     def outside(self) -> Mapping[EquipmentName, IPv4Address]:
         """Return the addresses of the vantage points outside."""
         return {name: self._design.node_by_name[name].interfaces[0].addresses[0].ip for name in OUTSIDE}
 
     def attachments(self) -> tuple[Attachment, ...]:
-        """Return where every vantage point is: a host by its cable, a switch by its own port, a firewall whole."""
-        return tuple(self._attachment(name) for name in vantage_names(self._intent))
+        """Return where each vantage point is: a host by its cable, a switch by its own port, a firewall whole."""
+        return tuple(self._attachment(name) for name in vantage_names(self._intent) if name in self._powered)
 
     def _attachment(self, name: EquipmentName) -> Attachment:
         equipment = self._intent.equipment_by_name.get(name)
@@ -190,7 +196,7 @@ class LabNetwork:
     def _peer(self, name: EquipmentName, interface: str) -> CableEnd | None:
         link = self._design.link_by_end[f"{name}:{interface}"]
         for end in link.ends:
-            if end.node != name:
+            if end.node != name and end.node in self._powered:
                 return CableEnd(self._namespace(end.node), end.interface)
         return None
 

@@ -80,7 +80,7 @@ class Viewing:
                 self.views = tuple(pool.map(look, planned))
         finally:
             tap.close()
-        self._packets = tap.packets
+        self.wide_area = tap.packets
 
     def of_camera(self, camera: EquipmentName) -> list[View]:
         """Return the views of one camera; ProbeError when no station may watch it."""
@@ -92,7 +92,7 @@ class Viewing:
 
     def emissions(self, site: Name) -> Emissions:
         """Return what the firewall of a site put on the wide-area network meanwhile."""
-        return emissions_in(self._intent, self._packets[site])
+        return emissions_in(self._intent, self.wide_area[site])
 
 
 def _planned(intent: Intent) -> Iterator[tuple[Flow, EquipmentName]]:
