@@ -45,7 +45,7 @@ class Settings:
     key: Path | None
     captures: Path | None
     only: tuple[str, ...] = ()
-    """Families, ids or patterns (fnmatch) of the checks to run; all of them when empty."""
+    """Patterns (fnmatch) of the checks to run, or of their first parts; all of them when empty."""
 
     @classmethod
     def of(cls, config: pytest.Config) -> Self:
@@ -64,8 +64,7 @@ class Settings:
 
     def chosen(self, check: str) -> bool:
         """Tell whether a check is among those to run."""
-        patterns = [only if "/" in only else f"{only}/*" for only in self.only]
-        return not patterns or any(fnmatchcase(check, pattern) for pattern in patterns)
+        return not self.only or any(fnmatchcase(check, p) or fnmatchcase(check, f"{p}/*") for p in self.only)
 
     def open_results(self) -> BinaryIO | None:
         """Return where the lines go, unbuffered, or None when nobody asked for them; OSError when it cannot be."""
