@@ -157,6 +157,11 @@ def _keep(client: LabClient, names: tuple[Name, ...]) -> None:
     client.put_file(_KEEPER, _KEPT, json.dumps(names).encode())
 
 
+def _runs(client: LabClient, step: Start) -> bool:
+    nodes = {node.node: node.services for node in client.status().nodes}
+    return nodes[step.node].get(step.service) == "running"
+
+
 def _do(client: LabClient, step: Step) -> None:
     match step:
         case Script():
@@ -168,7 +173,8 @@ def _do(client: LabClient, step: Step) -> None:
         case Stop():
             client.stop(step.node, step.service)
         case Start():
-            client.start(step.node, step.service)
+            if not _runs(client, step):  # it may, when the fault was injected half-way
+                client.start(step.node, step.service)
         case Restart():
             client.stop(step.node, step.service)
             client.start(step.node, step.service)

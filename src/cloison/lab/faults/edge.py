@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cloison.lab.fault import Fault, Layer
-from cloison.lab.faults.pilot import CAM_CONTEXT, POLE_SWITCH, address, bring_back_flows, keep_flows, shows
+from cloison.lab.faults.pilot import (
+    CAM_CONTEXT,
+    POLE_SWITCH,
+    address,
+    bring_back_flows,
+    keep_flows,
+    relays_again,
+    shows,
+)
 from cloison.model import Name
 
 if TYPE_CHECKING:
@@ -32,7 +40,10 @@ def faults(intent: Intent) -> tuple[Fault, ...]:
             title="the flow that lets the contextual camera answer is gone",
             inject=(keep_flows(POLE_SWITCH, f"ovs-ofctl del-flows br0 in_port=1,ip,nw_src={camera}"),),
             heal=(bring_back_flows(POLE_SWITCH),),
-            healed=(shows(POLE_SWITCH, f"ovs-ofctl dump-flows br0 | grep -q nw_src={camera}"),),
+            healed=(
+                shows(POLE_SWITCH, f"ovs-ofctl dump-flows br0 | grep -q nw_src={camera}"),
+                relays_again(intent, CAM_CONTEXT),
+            ),
             must=(
                 "hosts/edge-flows/roussy-le-village.pole-switch",
                 "intent/running/roussy-le-village.pole-switch",

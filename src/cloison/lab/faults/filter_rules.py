@@ -116,7 +116,7 @@ def _foreign_table() -> Fault:
         layer=Layer.FILTER,
         title="somebody else's nftables table is loaded on the commune's firewall",
         inject=(Script(node=COMMUNE_FIREWALL, script=add),),
-        heal=(Script(node=COMMUNE_FIREWALL, script="nft delete table ip rogue"),),
+        heal=(Script(node=COMMUNE_FIREWALL, script="! nft list tables | grep -q rogue || nft delete table ip rogue"),),
         healed=(shows(COMMUNE_FIREWALL, "! nft list tables | grep -q rogue"),),
         must=("hosts/filter/roussy-le-village.firewall", "intent/running/roussy-le-village.firewall"),
     )

@@ -31,7 +31,12 @@ def _extra_listener() -> Fault:
         layer=Layer.HOSTS,
         title="a program nobody declared listens on the recorder",
         inject=(Script(node=RECORDER, script=listen),),
-        heal=(Script(node=RECORDER, script="kill $(cat /run/extra-listener)"),),
+        heal=(
+            Script(
+                node=RECORDER,
+                script="[ ! -e /run/extra-listener ] || { kill $(cat /run/extra-listener); rm /run/extra-listener; }",
+            ),
+        ),
         healed=(shows(RECORDER, f"! {listening}"),),
         must=("hosts/sockets/roussy-le-village.nvr",),
     )

@@ -47,8 +47,9 @@ def keep_filter(node: EquipmentName, change: str) -> Script:
 
 
 def bring_back_filter(node: EquipmentName) -> Script:
-    """Load what the firewall ran before `keep_filter`, in one transaction."""
-    return Script(node=node, script="{ echo 'delete table inet cloison'; cat /run/filter-before-fault; } | nft -f -")
+    """Load what the firewall ran before `keep_filter`, in one transaction; nothing when it was not kept."""
+    load = "{ echo 'delete table inet cloison'; cat /run/filter-before-fault; } | nft -f -"
+    return Script(node=node, script=f"[ -e /run/filter-before-fault ] || exit 0\n{load}\nrm /run/filter-before-fault")
 
 
 def keep_flows(node: EquipmentName, change: str) -> Script:
@@ -57,10 +58,18 @@ def keep_flows(node: EquipmentName, change: str) -> Script:
 
 
 def bring_back_flows(node: EquipmentName) -> Script:
-    """Put back the flows that the switch ran before `keep_flows`, in one bundle."""
-    return Script(node=node, script="ovs-ofctl --bundle replace-flows br0 /run/flows-before-fault")
+    """Put back the flows that the switch ran before `keep_flows`, in one bundle; nothing when they were not kept."""
+    load = "ovs-ofctl --bundle replace-flows br0 /run/flows-before-fault"
+    return Script(node=node, script=f"[ -e /run/flows-before-fault ] || exit 0\n{load}\nrm /run/flows-before-fault")
 
 
 def shows(node: EquipmentName, script: str) -> Script:
     """Return what is awaited after a fault is undone."""
     return Script(node=node, script=script)
+
+
+def relays_again(intent: Intent, camera: EquipmentName) -> Script:
+    """Return the event that the live gateway gets a camera's stream: the last word of its log on it."""
+    flow = next(flow for flow in intent.flows if flow.rule == "relay" and flow.destination.name == camera)
+    source = f"rtsps://{flow.destination.address}:{flow.service.port}/live:"
+    return Script(node=GATEWAY, script=f"grep -F '{source}' /var/log/relay.log | tail -n 1 | grep -q ' live$'")

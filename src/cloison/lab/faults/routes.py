@@ -21,7 +21,7 @@ def faults(intent: Intent) -> tuple[Fault, ...]:
             layer=Layer.ROUTES,
             title="nothing keeps inner packets in when the tunnel's interface is gone: the blackhole route is missing",
             inject=(Script(node=COMMUNE_FIREWALL, script=f"ip route del {blackhole}"),),
-            heal=(Script(node=COMMUNE_FIREWALL, script=f"ip route add {blackhole}"),),
+            heal=(Script(node=COMMUNE_FIREWALL, script=f"ip route replace {blackhole}"),),
             healed=(shows(COMMUNE_FIREWALL, "ip route show type blackhole | grep -q ."),),
             must=("hosts/routes/roussy-le-village.firewall", "intent/running/roussy-le-village.firewall"),
         ),

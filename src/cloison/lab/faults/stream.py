@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cloison.lab.fault import Fault, Layer, Restart, Script, Start, Stop
-from cloison.lab.faults.pilot import CAM_NARROW, GATEWAY, shows
+from cloison.lab.faults.pilot import CAM_CONTEXT, CAM_NARROW, GATEWAY, relays_again, shows
 from cloison.model import Name
 
 if TYPE_CHECKING:
@@ -20,7 +20,10 @@ _OTHER_CERTIFICATE = (
     "-keyout new.key -out certificate.pem 2>/dev/null\n"
     "cat new.key >key.pem; rm new.key"
 )
-_OWN_CERTIFICATE = "cd /etc/cloison/relay\nfor file in certificate key; do mv $file.before-fault $file.pem; done"
+_OWN_CERTIFICATE = (
+    "cd /etc/cloison/relay\n"
+    "for file in certificate key; do [ ! -e $file.before-fault ] || mv $file.before-fault $file.pem; done"
+)
 
 
 def faults(intent: Intent) -> tuple[Fault, ...]:
@@ -36,7 +39,7 @@ def _camera_stopped(intent: Intent) -> Fault:
         title="the narrow-field camera serves no stream",
         inject=(Stop(node=CAM_NARROW, service=Name("camera")),),
         heal=(Start(node=CAM_NARROW, service=Name("camera")),),
-        healed=(shows(CAM_NARROW, _LISTENING.format(port=port)),),
+        healed=(shows(CAM_NARROW, _LISTENING.format(port=port)), relays_again(intent, CAM_NARROW)),
         must=("video/live/roussy-le-village.cam-narrow",),
         may=("reach/*cam-narrow--rtsps", "tunnel/*", "video/*"),
     )
@@ -50,7 +53,11 @@ def _gateway_other_authority(intent: Intent) -> Fault:
         title="the live gateway shows a certificate that another authority issued",
         inject=(Script(node=GATEWAY, script=_OTHER_CERTIFICATE), Restart(node=GATEWAY, service=Name("relay"))),
         heal=(Script(node=GATEWAY, script=_OWN_CERTIFICATE), Restart(node=GATEWAY, service=Name("relay"))),
-        healed=(shows(GATEWAY, _LISTENING.format(port=port)),),
+        healed=(
+            shows(GATEWAY, _LISTENING.format(port=port)),
+            relays_again(intent, CAM_CONTEXT),
+            relays_again(intent, CAM_NARROW),
+        ),
         must=("video/certificate/roussy-le-village.live-gateway",),
         may=("video/*", "tunnel/*"),
     )

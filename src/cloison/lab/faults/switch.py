@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cloison.lab.fault import Fault, Layer, Script
-from cloison.lab.faults.pilot import CORE_SWITCH, POLE_SWITCH
+from cloison.lab.faults.pilot import CAM_NARROW, CORE_SWITCH, POLE_SWITCH, relays_again
 from cloison.model import Name
 
 if TYPE_CHECKING:
@@ -30,7 +30,10 @@ def _vlan_leak(intent: Intent) -> Fault:
         title="the narrow-field camera's port is in the other camera's VLAN",
         inject=(Script(node=POLE_SWITCH, script=f"ovs-vsctl set port p2 tag={context}"),),
         heal=(Script(node=POLE_SWITCH, script=f"ovs-vsctl set port p2 tag={narrow}"),),
-        healed=(Script(node=POLE_SWITCH, script=f'[ "$(ovs-vsctl get port p2 tag)" = {narrow} ]'),),
+        healed=(
+            Script(node=POLE_SWITCH, script=f'[ "$(ovs-vsctl get port p2 tag)" = {narrow} ]'),
+            relays_again(intent, CAM_NARROW),
+        ),
         must=(_POLE_ROWS, _POLE_RUNNING, "video/live/roussy-le-village.cam-narrow"),
         may=("reach/*cam-narrow*", "packets/*cam-narrow*", "video/*"),
     )

@@ -12,10 +12,7 @@ if TYPE_CHECKING:
     from cloison.intent.network import Intent, Tunnel
 
 _CONF = "/etc/swanctl/swanctl.conf"
-_WEAK = (
-    "sed -i.before-fault 's/aes256gcm16-ecp384/aes128gcm16-ecp384/; s/aes256gcm16-prfsha384/aes128gcm16-prfsha384/' "
-    + _CONF
-)
+_WEAKER = "s/aes256gcm16-ecp384/aes128gcm16-ecp384/; s/aes256gcm16-prfsha384/aes128gcm16-prfsha384/"
 _LOAD = "timeout 10 swanctl --load-all"
 
 
@@ -45,15 +42,24 @@ def _tunnel_stopped(intent: Intent, video: Tunnel) -> Fault:
 
 def _weak_algorithms(video: Tunnel) -> Fault:
     both_ends = (CRISIS_FIREWALL, COMMUNE_FIREWALL)
-    up = Script(node=COMMUNE_FIREWALL, script=f"timeout 15 swanctl --initiate --child {video.name} --timeout 10")
-    restore = f"mv {_CONF}.before-fault {_CONF}; {_LOAD}"
+    up = Script(
+        node=COMMUNE_FIREWALL,
+        script=f"n=0; until timeout 5 swanctl --list-sas --ike {video.name} | grep -q INSTALLED; do\n"
+        f"  timeout 10 swanctl --initiate --child {video.name} --timeout 5 >/dev/null 2>&1 || sleep 1\n"
+        "  n=$((n + 1)); [ $n -lt 10 ] || exit 1\ndone",
+    )
+    # Of this connection alone: the other tunnel is the way in.
+    weaken = f"sed -i.before-fault '/^\t{video.name} /,/^\t}}/ {{ {_WEAKER} }}' {_CONF}; {_LOAD}"
+    restore = f"[ ! -e {_CONF}.before-fault ] || mv {_CONF}.before-fault {_CONF}; {_LOAD}"
     return Fault(
         name=Name("weak-algorithms"),
         layer=Layer.TUNNEL,
         title="both ends of the video tunnel were changed to AES-128",
-        inject=(*(Script(node=node, script=f"{_WEAK}; {_LOAD}") for node in both_ends), up),
+        inject=(*(Script(node=node, script=weaken) for node in both_ends), up),
         heal=(*(Script(node=node, script=restore) for node in both_ends), up),
-        healed=(shows(COMMUNE_FIREWALL, "timeout 5 swanctl --list-sas | grep -q AES_GCM_16-256"),),
+        healed=(
+            shows(COMMUNE_FIREWALL, f"timeout 5 swanctl --list-sas --ike {video.name} | grep -q ESP:AES_GCM_16-256"),
+        ),
         must=(
             f"tunnel/algorithms/{video.name}",
             *(f"intent/running/{node.site}.{node.equipment}" for node in both_ends),
