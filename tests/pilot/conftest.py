@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cloison.transport.base import CommandResult
 
 ROOT = Path(__file__).parents[2]
+COMMAND = str(Path(sys.executable).with_name("cloison"))
 NAME = os.environ.get("CLOISON_LAB", "test")
 COMMAND_SECONDS = 600.0
 
@@ -52,7 +53,7 @@ class Pilot:
 
     def cloison(self, *arguments: str) -> CommandResult:
         """Run the command line as a person would."""
-        command = ["env", f"CLOISON_LAB={NAME}", sys.executable, "-m", "cloison", "--root", str(self.root), *arguments]
+        command = ["env", f"CLOISON_LAB={NAME}", COMMAND, "--root", str(self.root), *arguments]
         return LocalRunner().run(command, timeout=COMMAND_SECONDS)
 
     def json(self, *arguments: str, status: int = 0) -> dict[str, object]:

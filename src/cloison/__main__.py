@@ -1,6 +1,0 @@
-"""`python -m cloison`."""
-
-from cloison.cli import main
-
-if __name__ == "__main__":
-    main()
