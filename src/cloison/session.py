@@ -1,4 +1,4 @@
-"""One workspace and one network: the intent with its host keys pinned, and how everything in it is reached.
+"""One workspace and one network: the intent, the host keys that are pinned, and how devices are reached.
 
 On the lab, connections open inside the namespaces of the twin's own stations; on the live network, on this machine.
 Nothing falls back from one to the other.
@@ -14,25 +14,23 @@ from cloison.change.order import Via
 from cloison.errors import InputError, LabError
 from cloison.fleet.reach import Reach
 from cloison.intent.load import load
-from cloison.intent.network import Intent, Site
 from cloison.lab.client import LabClient
 from cloison.lab.credentials import kept
-from cloison.model import EquipmentName, Name
+from cloison.model import Name
 from cloison.transport.dial import DirectDialer
-from cloison.transport.ssh import SshRunner
 from cloison.workspace import Network
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
-    from cloison.model import HostKeyFingerprint
+    from cloison.intent.network import Intent
+    from cloison.model import EquipmentName, HostKeyFingerprint
     from cloison.transport.base import Dialer
     from cloison.workspace import Workspace
 
 ENGINEER = "engineer"
 AUDITOR = "auditor"
-_CONNECT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,40 +40,20 @@ class Session:
     workspace: Workspace
     network: Network
     intent: Intent
-    """With the host key of every equipment that is known for this network."""
     key_file: Path
     """The private SSH key of whoever runs the command."""
     lab: LabClient | None
     """The twin; None on the live network."""
+    host_keys: Mapping[EquipmentName, HostKeyFingerprint]
+    """The twin's, which are made with it; none on the live network, whose keys are in the inventory."""
 
     def reach(self, via: Via) -> Reach:
         """Return how devices are reached, for changes and read-back."""
-        return Reach(intent=self.intent, via=via, key_file=self.key_file, dialer_at=self.dialer_at)
+        return Reach(self.intent, via, self.key_file, self.dialer_at, self.host_keys)
 
     def dialer_at(self, place: EquipmentName) -> Dialer:
         """Return what opens connections from a place (the administration station, a technician's laptop)."""
         return DirectDialer(str(place)) if self.lab is None else self.lab.dialer(place)
-
-    def runner(self, name: EquipmentName) -> SshRunner:
-        """Return a runner of commands on an equipment, over SSH from the administration station.
-
-        Raises InputError when the equipment has no address or no pinned host key. The caller closes it.
-        """
-        equipment = self.intent.equipment_by_name[name]
-        if equipment.address is None or equipment.host_key is None:
-            msg = f"{name} has no address or no pinned host key: it cannot be reached over SSH"
-            raise InputError(msg)
-        station = self.intent.administration_station.name
-        return SshRunner(
-            name,
-            str(equipment.address),
-            22,
-            "root",
-            key_file=self.key_file,
-            host_key=equipment.host_key,
-            dialer=self.dialer_at(station),
-            connect_timeout=_CONNECT_SECONDS,
-        )
 
     def default_via(self, sites: Collection[str] | None = None) -> Via:
         """Return `tunnel` once every one of the sites was applied and verified, `local` while nothing is."""
@@ -122,7 +100,7 @@ def open_session(
         if key is None:
             msg = "the live network is reached with a key of yours: name its file by --key"
             raise InputError(msg)
-        return Session(workspace, network, intent, key, None)
+        return Session(workspace, network, intent, key, None, {})
     client = LabClient(workspace.root, lab_name)
     if not client.is_up():
         msg = f"lab {lab_name} is not up; start it with `cloison lab up --name {lab_name}`"
@@ -133,21 +111,4 @@ def open_session(
         msg = f"{folder} holds no credentials; `cloison lab down` and `cloison lab up` make them"
         raise LabError(msg)
     keys = {name: host.ssh_fingerprint for name, host in credentials.hosts.items()}
-    return Session(workspace, network, pin(intent, keys), key or folder / "keys" / role, client)
-
-
-def pin(intent: Intent, keys: dict[EquipmentName, HostKeyFingerprint]) -> Intent:
-    """Return the intent with these host keys instead of those of the inventory, which are the live network's."""
-    # Made anew and not copied: a copy keeps what the first one had looked up, without these keys.
-    sites = tuple(
-        Site.model_construct(
-            **dict(site)
-            | {
-                "equipment": tuple(
-                    equipment.model_copy(update={"host_key": keys.get(equipment.name)}) for equipment in site.equipment
-                )
-            }
-        )
-        for site in intent.sites
-    )
-    return Intent.model_construct(**dict(intent) | {"sites": sites})
+    return Session(workspace, network, intent, key or folder / "keys" / role, client, keys)

@@ -123,7 +123,9 @@ def _validate(session: Session, folder: RunFolder, only: tuple[str, ...], narrat
                 narrate(f"running the validators: {heard} lines of results")
 
         captures = folder.captures()
-        return run(session.workspace, session.network, lab_name, hear, captures=captures, only=only)
+        return run(
+            session.workspace, session.network, lab_name, hear, captures=captures, key=session.key_file, only=only
+        )
 
 
 def _families(session: Session) -> list[str]:
@@ -157,7 +159,6 @@ def _facts(session: Session, folder: RunFolder, started: datetime) -> RunFacts:
     from cloison.change.plan import intent_digest
     from cloison.evidence.document import RunFacts
     from cloison.evidence.run import RunId
-    from cloison.intent.load import load
     from cloison.model import Name
 
     return RunFacts(
@@ -167,8 +168,7 @@ def _facts(session: Session, folder: RunFolder, started: datetime) -> RunFacts:
         network=session.network,
         lab=None if session.lab is None else Name(session.lab.name),
         version=cloison.__version__,
-        # As declared: the keys that are pinned for this network are none of it.
-        intent=intent_digest(load(session.workspace, session.network)),
+        intent=intent_digest(session.intent),
     )
 
 
