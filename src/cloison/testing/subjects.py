@@ -37,7 +37,7 @@ def _of_kind(intent: Intent, *kinds: Kind) -> dict[str, Equipment]:
     return {name: equipment for name, equipment in hosts.items() if equipment.kind in kinds}
 
 
-def _logging(intent: Intent) -> dict[str, Equipment]:
+def logging_hosts(intent: Intent) -> dict[str, Equipment]:
     """Return the examined hosts that are to send their log to the collector."""
     senders = {flow.source.name for flow in intent.flows if flow.destination.name == intent.log_collector.name}
     senders -= {intent.administration_station.name}
@@ -79,7 +79,7 @@ SUBJECTS: Mapping[str, Callable[[Intent], Mapping[str, object]]] = {
     "device": lambda intent: {n: e for n, e in examined_hosts(intent).items() if e.is_device},
     "switch": lambda intent: _of_kind(intent, Kind.SWITCH),
     "firewall": lambda intent: _of_kind(intent, Kind.FIREWALL),
-    "logging": _logging,
+    "logging": logging_hosts,
     "camera": lambda intent: {
         dotted(name): equipment
         for name, equipment in sorted(intent.equipment_by_name.items())

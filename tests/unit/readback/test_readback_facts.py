@@ -180,9 +180,14 @@ def test_time_server_follows_nobody() -> None:
 
 def test_log_is_awaited_until_the_line_is_there(tmp_path: Path) -> None:
     (tmp_path / "some.log").write_text("before\nhost cloison-audit: feed\n", encoding="utf-8")
-    command = [part.replace("/var/log", str(tmp_path)) for part in log.await_command("feed")]
+    command = [part.replace("/var/log", str(tmp_path)) for part in log.await_command("feed", 5.0)]
     result = LocalRunner().run(command)
     assert (result.exit_status, result.text) == (0, "host cloison-audit: feed\n")
+
+
+def test_log_that_does_not_come_is_not_awaited_for_ever(tmp_path: Path) -> None:
+    command = [part.replace("/var/log", str(tmp_path)) for part in log.await_command("feed", 0.4)]
+    assert LocalRunner().run(command, timeout=5.0).exit_status == 1
 
 
 # --- routes and interfaces ---------------------------------------------------------------------------------------

@@ -14,13 +14,13 @@ def write_command(marker: str) -> tuple[str, ...]:
     return ("logger", "-p", "user.notice", "-t", _TAG, marker)
 
 
-def await_command(marker: str) -> tuple[str, ...]:
+def await_command(marker: str, seconds: float) -> tuple[str, ...]:
     """Return the command that waits at the collector until the marker is in a file there, and prints that line.
 
-    It exits 1 when BOUND_SECONDS have passed.
+    It looks at once, and exits 1 when `seconds` have passed.
     """
     script = (
         f"n=0; until grep -rhs -m 1 -e '{marker}' {_FOLDER}; do "
-        f"n=$((n + 1)); [ $n -lt {int(BOUND_SECONDS * _STEPS_A_SECOND)} ] || exit 1; sleep {1 / _STEPS_A_SECOND}; done"
+        f"n=$((n + 1)); [ $n -lt {int(seconds * _STEPS_A_SECOND)} ] || exit 1; sleep {1 / _STEPS_A_SECOND}; done"
     )
     return ("sh", "-c", script)
