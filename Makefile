@@ -1,6 +1,6 @@
 # `make` alone lists what can be done. Every target does its own set-up and can be run again.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lint golden faults test
+.PHONY: help setup demo lint golden faults bench test
 PYTHON := .venv/bin/python
 
 help: ## Show this list
@@ -26,6 +26,9 @@ faults: setup ## Break a twin in every way of the catalogue, audit it whole each
 	.venv/bin/cloison apply --yes >/dev/null
 	$(PYTHON) scripts/faults
 	.venv/bin/cloison lab down
+
+bench: setup ## Measure how the cost grows with the communes (minutes)
+	$(PYTHON) benchmarks/growth.py
 
 # Whatever a test does with a twin, it is not the one of `make demo`.
 test: export CLOISON_LAB := test
