@@ -14,14 +14,20 @@ HostFor = Callable[[EquipmentName], Host]
 AsDeclared = Callable[[Sequence[str], str], None]
 
 
-@pytest.mark.check("hosts/switch-rows", title="the switch has the declared ports in their VLANs, and copies nothing")
+@pytest.mark.check(
+    "hosts/switch-rows",
+    title="the switch has the declared ports in their VLANs, and copies nothing",
+    controls=("ANSSI-PA-72 R16",),
+)
 def test_switch_rows(device: Equipment, intent: Intent, host_for: HostFor, as_declared: AsDeclared) -> None:
     """Every port is in its VLANs; there is no other port, no mirror, no controller."""
     found = rows.differences(intent, device, said_by(host_for(device.name), rows.COMMAND))
     as_declared(found, f"{len(rows.declared(intent, device))} ports as declared; no mirror, no controller")
 
 
-@pytest.mark.check("hosts/interfaces", title="interfaces are up, down and addressed as declared")
+@pytest.mark.check(
+    "hosts/interfaces", title="interfaces are up, down and addressed as declared", controls=("ANSSI-PA-72 R18",)
+)
 def test_interfaces(device: Equipment, intent: Intent, host_for: HostFor, as_declared: AsDeclared) -> None:
     """Unused ports are down, all others up; every interface has its declared addresses."""
     found = routes.interface_differences(intent, device, said_by(host_for(device.name), routes.ADDRESSES))
@@ -29,7 +35,7 @@ def test_interfaces(device: Equipment, intent: Intent, host_for: HostFor, as_dec
 
 
 @pytest.mark.check(
-    "hosts/routes", title="routes are the declared ones; the private plan ends here", controls=("ANSSI-PA-72 R101",)
+    "hosts/routes", title="routes are the declared ones; the private plan ends here", controls=("ANSSI DAT-NT-003 R10",)
 )
 def test_routes(device: Equipment, intent: Intent, host_for: HostFor, as_declared: AsDeclared) -> None:
     """The routing table is the declared one, with the dead end that keeps packets in when a tunnel is gone."""
@@ -48,7 +54,12 @@ def test_edge_flows(switch: Equipment, intent: Intent, host_for: HostFor, as_dec
 
 
 @pytest.mark.check(
-    "hosts/filter", title="the filter lets through the authorised flows, and no other", controls=("ANSSI-PA-72 R16",)
+    "hosts/filter",
+    title="the filter lets through the authorised flows, and no other",
+    controls=(
+        "ANSSI-PA-72 R23",
+        "ANSSI-PA-72 R24",
+    ),
 )
 def test_filter(firewall: Equipment, intent: Intent, host_for: HostFor, as_declared: AsDeclared) -> None:
     """What the loaded rules accept is what is declared; there is no table of anybody else."""
@@ -57,7 +68,9 @@ def test_filter(firewall: Equipment, intent: Intent, host_for: HostFor, as_decla
     as_declared(found, f"{permits} permits as declared, everything else dropped; no foreign table")
 
 
-@pytest.mark.check("hosts/tunnels", title="the IKE daemon has the declared connections")
+@pytest.mark.check(
+    "hosts/tunnels", title="the IKE daemon has the declared connections", controls=("ANSSI DAT-NT-003 R9",)
+)
 def test_tunnels(firewall: Equipment, intent: Intent, host_for: HostFor, as_declared: AsDeclared) -> None:
     """Connections, addresses, identities and selectors as loaded are the declared ones."""
     own = intent.tunnels_of(firewall.name)

@@ -14,7 +14,9 @@ HostFor = Callable[[EquipmentName], Host]
 AsDeclared = Callable[[Sequence[str], str], None]
 
 
-@pytest.mark.check("hosts/kernel", title="the kernel forwards only where it has to", controls=("ANSSI-BP-028 R12",))
+@pytest.mark.check(
+    "hosts/kernel", title="the kernel forwards only where it has to", controls=("ANSSI-BP-028 R12", "ANSSI-BP-028 R13")
+)
 def test_kernel(examined: Equipment, host_for: HostFor, as_declared: AsDeclared) -> None:
     """Only a firewall forwards, and the network stack of a device is set as ANSSI asks."""
     text = said_by(host_for(examined.name), kernel.command(examined))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.check(
-    "tunnel/spoof", title="no site can send in another's name through its own tunnel", controls=("ANSSI-PA-72 R16",)
+    "tunnel/spoof", title="no site can send in another's name through its own tunnel", controls=("ANSSI-PA-72 R24",)
 )
 def test_spoof(tunnel: Tunnel, intent: Intent, network: JudgedNetwork, say: Callable[[str], None]) -> None:
     """ESP made with the tunnel's own keys: legal packets arrive, one in the name of another tunnel's site does not."""

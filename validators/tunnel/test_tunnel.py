@@ -41,7 +41,7 @@ def test_up(tunnel: Tunnel, intent: Intent, network: JudgedNetwork, wide_area_ta
 @pytest.mark.check(
     "tunnel/algorithms",
     title="the tunnel negotiates the declared algorithms, with a key exchange of its own",
-    controls=("ANSSI DAT-NT-003",),
+    controls=("ANSSI DAT-NT-003 R7", "ANSSI DAT-NT-003 R8", "ANSSI DAT-NT-003 R12"),
 )
 def test_algorithms(tunnel: Tunnel, runner_for: RunnerFor, as_declared: AsDeclared) -> None:
     """After a forced rekey (the first CHILD_SA shows no key exchange) both ends show the declared algorithms."""
@@ -56,7 +56,11 @@ def test_algorithms(tunnel: Tunnel, runner_for: RunnerFor, as_declared: AsDeclar
     as_declared(found, "AES-GCM-16-256, PRF HMAC-SHA2-384, ECP-384, at both ends, after a forced rekey")
 
 
-@pytest.mark.check("tunnel/selectors", title="the tunnel carries the declared segments, and no other")
+@pytest.mark.check(
+    "tunnel/selectors",
+    title="the tunnel carries the declared segments, and no other",
+    controls=("ANSSI DAT-NT-003 R6",),
+)
 def test_selectors(tunnel: Tunnel, runner_for: RunnerFor, as_declared: AsDeclared) -> None:
     """The negotiated traffic selectors are the declared ones at both ends."""
     found: list[str] = []
@@ -72,7 +76,7 @@ def test_selectors(tunnel: Tunnel, runner_for: RunnerFor, as_declared: AsDeclare
 @pytest.mark.check(
     "tunnel/wan",
     title="the firewall puts IKE and ESP on the wide-area network, and nothing else",
-    controls=("ANSSI-PA-72 R50",),
+    controls=("ANSSI-PA-72 R25", "ANSSI DAT-NT-003 R5"),
 )
 def test_wide_area(site: Site, survey: Survey, say: Say) -> None:
     """While every probe is sent, nothing leaves the site in clear, and nothing to anybody but a peer."""
@@ -88,7 +92,9 @@ def test_wide_area(site: Site, survey: Survey, say: Say) -> None:
     say(f"{seen.esp_packets.total()} ESP and {seen.ike_packets.total()} IKE packets, nothing else but ARP")
 
 
-@pytest.mark.check("tunnel/wan-stream", title="the live streams cross the wide-area network inside ESP")
+@pytest.mark.check(
+    "tunnel/wan-stream", title="the live streams cross the wide-area network inside ESP", controls=("ANSSI-PA-72 R25",)
+)
 def test_stream_in_esp(live_tunnel: Tunnel, viewing: Viewing, say: Say) -> None:
     """While stations watch, the tap sees at least the bytes of the streams as ESP, and nothing in clear."""
     ends = (live_tunnel.initiator, live_tunnel.responder)

@@ -11,7 +11,11 @@ from cloison.testing.checks import Undetermined
 from cloison.testing.viewing import Viewing, faults_of
 
 
-@pytest.mark.check("video/live", title="the camera's live picture reaches every station that may watch it")
+@pytest.mark.check(
+    "video/live",
+    title="the camera's live picture reaches every station that may watch it",
+    controls=("ANSSI-PA-72 R50",),
+)
 def test_live(camera: Equipment, viewing: Viewing, as_declared: Callable[[Sequence[str], str], None]) -> None:
     """Each station decodes pictures with the nonce that the camera was shown in this run, fresh and without sound."""
     views = viewing.of_camera(camera.name)

@@ -1,4 +1,4 @@
-"""Kernel settings: who forwards, and what ANSSI-BP-028 (R12 to R14) asks of the network stack."""
+"""Kernel settings: who forwards, and what ANSSI-BP-028 (R12 and R13) asks of the network stack."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ IKE_ALGORITHMS = {
     "dh-group": "ECP_384",
 }
 ESP_ALGORITHMS = {"encr-alg": "AES_GCM_16", "encr-keysize": "256", "dh-group": "ECP_384"}
-"""ANSSI's IPsec guide (DAT-NT-003) R9 to R11: AES-GCM 256, SHA-384, NIST P-384, with a key exchange for each child."""
+"""DAT-NT-003 R7, R12 and R16: algorithms fixed beforehand, and a key exchange (ECP group 20) for each child."""
 
 Message = dict[str, "Message | list[str] | str"]
 _NAME = r"[^\s{}\[\]=]+"
