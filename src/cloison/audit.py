@@ -11,10 +11,10 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cloison.errors import EvidenceError, TransportTimeout
+from cloison.errors import EvidenceError, InputError, TransportTimeout
 from cloison.evidence.stream import read_stream
 from cloison.model import Untrusted
-from cloison.transport.streaming import run_streaming
+from cloison.transport.local import LineReport, LocalRunner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from cloison.workspace import Network, Workspace
 
 AUDIT_SECONDS = 900.0
-_COLLECTED = {0, 1}
-"""Exit statuses of pytest after which every check was run: all passed, or some did not."""
+_COLLECTED = {0, 1, 5}
+"""Exit statuses of pytest after which every check was run: all passed, or some did not, or none was asked for."""
 _SAID_LIMIT = 3000
 
 
@@ -54,7 +54,8 @@ def run(  # noqa: PLR0913  each says one thing about the run
 
     `captures` is an existing folder for header-only captures. `only` are
     families (`reach`), ids or patterns of the checks to run, all when empty.
-    Raises EvidenceError when nothing was planned: the validators could not even be collected.
+    Raises InputError when `only` names no check, EvidenceError when nothing was planned for another reason: the
+    validators could not even be collected.
     """
     lines: list[bytes] = []
 
@@ -68,6 +69,9 @@ def run(  # noqa: PLR0913  each says one thing about the run
     options += [f"--only={pattern}" for pattern in only]
     said, broken = _run_suite(workspace, options, hear, timeout)
     stream = read_stream(b"".join(line + b"\n" for line in lines), "validators")
+    if not stream.planned and only and not broken:
+        msg = f"--only {' --only '.join(only)}: no check has such an id; `cloison audit --json` shows them all"
+        raise InputError(msg)
     if not stream.planned:
         msg = f"no check was planned; the validators said:\n{said}"
         raise EvidenceError(msg)
@@ -78,20 +82,18 @@ def _run_suite(
     workspace: Workspace, options: list[str], hear: Callable[[bytes], None], timeout: float
 ) -> tuple[str, bool]:
     """Run pytest over the validators; return what it said, and whether it broke."""
-
-    def command(report: int) -> list[str]:
-        # The workspace's own pytest settings are those of its tests: none of them counts here.
-        return [
-            *(sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", str(workspace.root), "-q", "--tb=short"),
-            *("-p", "cloison.testing", "-p", "no:cacheprovider", "--strict-markers"),
-            *options,
-            *("--results", f"fd:{report}"),
-            str(workspace.validators),
-        ]
-
+    report = LineReport(hear)
+    # The workspace's own pytest settings are those of its tests: none of them counts here.
+    command = [
+        *(sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", str(workspace.root), "-q", "--tb=short"),
+        *("-p", "cloison.testing", "-p", "no:cacheprovider", "--strict-markers"),
+        *options,
+        *("--results", f"fd:{report.descriptor}"),
+        str(workspace.validators),
+    ]
     environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     try:
-        result = run_streaming(command, hear, timeout=timeout, environment=environment)
+        result = LocalRunner(environment=environment).run(command, timeout=timeout, report=report)
     except TransportTimeout as error:
         return str(error), True
     said = Untrusted((result.stdout + result.stderr)[-_SAID_LIMIT:]).shown(_SAID_LIMIT).strip()

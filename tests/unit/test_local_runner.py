@@ -2,12 +2,14 @@
 
 import sys
 import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from cloison.errors import TransportError, TransportTimeout
 from cloison.transport.base import OUTPUT_LIMIT_BYTES
-from cloison.transport.local import LocalRunner
+from cloison.transport.local import LineReport, LocalRunner
 
 EVERY_BYTE = bytes(range(256))
 
@@ -59,3 +61,22 @@ def test_too_much_output_is_an_error() -> None:
 def test_a_missing_program_is_an_error_that_names_it() -> None:
     with pytest.raises(TransportError, match=r"^local: no-such-program cannot be started: No such file or directory$"):
         LocalRunner().run(["no-such-program"])
+
+
+def test_a_report_is_heard_line_by_line_while_the_command_runs() -> None:
+    heard: list[tuple[bytes, bool]] = []
+    with TemporaryDirectory() as folder:
+        done = Path(folder) / "done"
+        report = LineReport(lambda line: heard.append((line, done.exists())))
+        script = f"echo one >&{report.descriptor}; echo two >&{report.descriptor}; sleep 0.3; touch {done}; "
+        script += f"printf 'three\\ncut off' >&{report.descriptor}; echo out"
+        result = LocalRunner().run(["bash", "-c", script], report=report)
+    assert (result.exit_status, result.text) == (0, "out\n")
+    assert heard == [(b"one", False), (b"two", False), (b"three", True)]
+
+
+def test_a_report_of_a_command_that_cannot_start_leaves_nothing_open() -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(TransportError, match="cannot be started"):
+        LocalRunner().run(["/no/such/program"], report=LineReport(lambda _: None))
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -8,13 +8,13 @@ import selectors
 import signal
 import subprocess
 import time
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from cloison.errors import TransportError, TransportTimeout
 from cloison.transport.base import DEFAULT_TIMEOUT_SECONDS, OUTPUT_LIMIT_BYTES, CommandResult
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 _CHUNK = 64 * 1024
 
@@ -32,13 +32,42 @@ class LocalRunner:
         return self._place
 
     def run(
-        self, arguments: Sequence[str], *, stdin: bytes = b"", timeout: float = DEFAULT_TIMEOUT_SECONDS
+        self,
+        arguments: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
+        report: LineReport | None = None,
     ) -> CommandResult:
-        """Run one command to its end; see `cloison.transport.base.Runner`."""
-        return run_bounded(self._place, arguments, stdin=stdin, timeout=timeout, environment=self._environment)
+        """Run one command to its end, hearing its report on the way; see `cloison.transport.base.Runner`."""
+        return run_bounded(
+            self._place, arguments, stdin=stdin, timeout=timeout, environment=self._environment, report=report
+        )
 
     def close(self) -> None:
         """Do nothing: there is no connection."""
+
+
+class LineReport:
+    """A descriptor of its own by which a command reports line by line while it runs.
+
+    `on_line` is called with each line, without its newline, as it comes; a last line without newline was cut off, and
+    is not given.
+    """
+
+    def __init__(self, on_line: Callable[[bytes], None]) -> None:
+        self._on_line = on_line
+        self.reading, self.descriptor = os.pipe2(os.O_CLOEXEC)
+        """Where this process reads, and what the command writes to: its number is known before the command starts."""
+        self._rest = b""
+
+    def collect(self) -> bool:
+        """Give the lines that can be read; False at the end of the stream."""
+        chunk = os.read(self.reading, _CHUNK)
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        for line in lines:
+            self._on_line(line)
+        return bool(chunk)
 
 
 def run_bounded(
@@ -48,11 +77,12 @@ def run_bounded(
     stdin: bytes,
     timeout: float,
     environment: Mapping[str, str] | None = None,
+    report: LineReport | None = None,
 ) -> CommandResult:
     """Run one command as a local process and return what it left.
 
     Raises TransportTimeout past `timeout` seconds, TransportError when it cannot be started or writes more than
-    OUTPUT_LIMIT_BYTES on one stream; in both cases its whole process group is killed.
+    OUTPUT_LIMIT_BYTES on one stream; whatever is raised, its whole process group is killed first.
     """
     try:
         process = subprocess.Popen(
@@ -61,13 +91,21 @@ def run_bounded(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=environment,
+            pass_fds=(report.descriptor,) if report else (),
             start_new_session=True,
         )
     except OSError as error:
+        if report:
+            os.close(report.reading)
         raise TransportError(place, f"{arguments[0]} cannot be started: {error.strerror}") from error
-    with process:
+    finally:
+        if report:
+            os.close(report.descriptor)
+    with process, contextlib.ExitStack() as opened:
+        if report:
+            opened.callback(os.close, report.reading)
         try:
-            stdout, stderr = _exchange(place, process, stdin, time.monotonic() + timeout)
+            stdout, stderr = _exchange(place, process, stdin, report, time.monotonic() + timeout)
             status = process.wait()
         except BaseException as error:
             with contextlib.suppress(ProcessLookupError):
@@ -79,37 +117,53 @@ def run_bounded(
     return CommandResult(status, stdout, stderr)
 
 
-def _exchange(place: str, process: subprocess.Popen[bytes], stdin: bytes, deadline: float) -> tuple[bytes, bytes]:
-    """Feed the standard input and collect both outputs until they are closed and the process has ended."""
+def _exchange(
+    place: str, process: subprocess.Popen[bytes], stdin: bytes, report: LineReport | None, deadline: float
+) -> tuple[bytes, bytes]:
+    """Feed the standard input and collect all outputs until they are closed and the process has ended."""
     given, out, err = process.stdin, process.stdout, process.stderr
     if given is None or out is None or err is None:  # pragma: no cover  they were asked for
         raise TransportError(place, "the process has no pipes")
-    read = {out.fileno(): bytearray(), err.fileno(): bytearray()}
-    left = memoryview(stdin)
+    stdout, stderr, left = bytearray(), bytearray(), memoryview(stdin)
+
+    def feed() -> bool:
+        nonlocal left
+        left = _feed(given.fileno(), left)
+        return bool(left)
+
+    act: dict[int, Callable[[], bool]] = {
+        given.fileno(): feed,
+        out.fileno(): lambda: _collect(place, out.fileno(), stdout),
+        err.fileno(): lambda: _collect(place, err.fileno(), stderr),
+    }
+    if report:
+        act[report.reading] = report.collect
+    _pump(act, given, deadline)
+    try:
+        process.wait(max(0.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired as error:
+        raise TimeoutError from error
+    return bytes(stdout), bytes(stderr)
+
+
+def _pump(act: Mapping[int, Callable[[], bool]], given: IO[bytes], deadline: float) -> None:
+    """Act on each descriptor whenever it is ready, until it says that there is no more; TimeoutError past the deadline.
+
+    All are read from but the one of `given`, which is written to, and closed when there is no more.
+    """
     with selectors.DefaultSelector() as selector:
-        for stream, event in ((given, selectors.EVENT_WRITE), (out, selectors.EVENT_READ), (err, selectors.EVENT_READ)):
-            os.set_blocking(stream.fileno(), False)
-            selector.register(stream, event)
+        for fd in act:
+            os.set_blocking(fd, False)
+            selector.register(fd, selectors.EVENT_WRITE if fd == given.fileno() else selectors.EVENT_READ)
         while selector.get_map():
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 raise TimeoutError
             for key, _ in selector.select(remaining):
-                if key.fileobj is given:
-                    left = _feed(key.fd, left)
-                    ended = not left
-                else:
-                    ended = not _collect(place, key.fd, read[key.fd])
-                if ended:
-                    selector.unregister(key.fileobj)
-                if ended and key.fileobj is given:
-                    given.close()
-    try:
-        process.wait(max(0.0, deadline - time.monotonic()))
-    except subprocess.TimeoutExpired as error:
-        raise TimeoutError from error
-    stdout, stderr = read.values()
-    return bytes(stdout), bytes(stderr)
+                if not act[key.fd]():
+                    selector.unregister(key.fd)
+                    if not given.closed and key.fd == given.fileno():
+                        given.close()
 
 
 def _collect(place: str, fd: int, read: bytearray) -> bool:
