@@ -12,12 +12,13 @@ from cloison.evidence.capture import headers_only
 from cloison.flow import Outcome
 from cloison.probe.hosts import host_of
 from cloison.probe.pcap import pcap_of
+from cloison.session import AUDITOR, open_session
 from cloison.testing.checks import Undetermined
-from cloison.testing.network import JudgedNetwork, LabNetwork, LiveNetwork
+from cloison.testing.network import JudgedNetwork, judged_network
 from cloison.testing.plugin import ValidatorPlugin, course_of
 from cloison.testing.survey import Survey, WideAreaTap
 from cloison.testing.viewing import Viewing
-from cloison.workspace import Network
+from cloison.workspace import find_workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -49,12 +50,12 @@ def intent(pytestconfig: pytest.Config) -> Intent:
 
 
 @pytest.fixture(scope="session")
-def network(pytestconfig: pytest.Config, intent: Intent) -> Iterator[JudgedNetwork]:
-    """Return the network that is judged."""
+def network(pytestconfig: pytest.Config) -> Iterator[JudgedNetwork]:
+    """Return the network that is judged, reached with the auditor's key."""
     settings = _plugin(pytestconfig).settings
-    judged: JudgedNetwork = (
-        LabNetwork(intent, settings.root, settings.lab_name) if settings.network is Network.LAB else LiveNetwork()
-    )
+    workspace = find_workspace(settings.root)
+    session = open_session(workspace, settings.network, settings.lab_name, key=settings.key, role=AUDITOR)
+    judged = judged_network(session)
     yield judged
     judged.close()
 

@@ -6,26 +6,26 @@ import os
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
-from cloison.errors import LabError
+from cloison.errors import InputError
 from cloison.intent.models import Kind
-from cloison.lab.client import LabClient
 from cloison.lab.configure.video import SCENE
-from cloison.lab.credentials import Credentials, kept
 from cloison.lab.design import WAN_ROUTER, design_lab
 from cloison.probe.question import OUTSIDE, ROGUE, segment_of, vantage_names
 from cloison.probe.vantage import Attachment, CableEnd, LastHop
 from cloison.testing.checks import Undetermined
+from cloison.testing.subjects import SSH_PORT
 from cloison.transport.ssh import SshRunner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from ipaddress import IPv4Address
-    from pathlib import Path
 
-    from cloison.intent.network import Intent
+    from cloison.lab.client import LabClient
     from cloison.model import EquipmentName, Name
+    from cloison.session import Session
     from cloison.transport.base import Runner
 
+_ACCOUNT = "root"
 _SWITCH_PORT = "management"
 """The port of a switch that its own address is on."""
 
@@ -58,18 +58,49 @@ class JudgedNetwork(Protocol):
         """Close what was opened."""
 
 
-class LiveNetwork:
-    """The real network: no vantage points and no credentials are declared for it yet."""
+class _Reached:
+    """What every network has: SSH from its administration station. A connection stays open until `close`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._intent = session.intent
+        self._runners: dict[EquipmentName, Runner] = {}
+
+    def runner_for(self, name: EquipmentName) -> Runner:
+        """Return a runner over SSH with the auditor's key, through the administration tunnel, its host key pinned."""
+        if name not in self._runners:
+            session, equipment = self._session, self._intent.equipment_by_name[name]
+            host_key = session.host_keys.get(name, equipment.host_key)
+            if equipment.address is None or host_key is None:
+                msg = f"{name} has no address or no pinned host key: it cannot be reached over SSH"
+                raise InputError(msg)
+            self._runners[name] = SshRunner(
+                name,
+                str(equipment.address),
+                SSH_PORT,
+                _ACCOUNT,
+                key_file=session.key_file,
+                host_key=host_key,
+                dialer=session.dialer_at(self._intent.administration_station.name),
+            )
+        return self._runners[name]
+
+    def close(self) -> None:
+        """Close every connection."""
+        for runner in self._runners.values():
+            runner.close()
+
+
+class LiveNetwork(_Reached):
+    """The real network, which has no vantage points declared yet."""
 
     def _none(self, what: str) -> Undetermined:
         return Undetermined(f"the live network has no {what} declared; only a twin can be judged so far")
 
-    def runner_for(self, name: EquipmentName) -> Runner:
+    def inside(self, name: EquipmentName) -> Runner:
         """Raise Undetermined."""
-        what = f"credentials for {name}"
+        what = f"way into {name} but SSH"
         raise self._none(what)
-
-    inside = runner_for
 
     def namespaces(self) -> Mapping[EquipmentName, int]:
         """Raise Undetermined."""
@@ -96,46 +127,16 @@ class LiveNetwork:
         what = f"way to put a scene before {camera}"
         raise self._none(what)
 
-    def close(self) -> None:
-        """Do nothing."""
 
-
-class LabNetwork:
+class LabNetwork(_Reached):
     """A twin. What is opened stays open until `close`, so that a session pays for each connection once."""
 
-    def __init__(self, intent: Intent, root: Path, lab_name: str) -> None:
-        self._intent = intent
-        self._client = LabClient(root, lab_name)
-        self._design = design_lab(intent)
-        self._credentials: Credentials | None = None
-        self._runners: dict[EquipmentName, Runner] = {}
+    def __init__(self, session: Session, client: LabClient) -> None:
+        super().__init__(session)
+        self._client = client
+        self._design = design_lab(session.intent)
         self._inside: dict[EquipmentName, Runner] = {}
         self._namespaces: dict[EquipmentName, int] = {}
-
-    @property
-    def credentials(self) -> Credentials:
-        """Every secret of the twin; LabError when it has none."""
-        if self._credentials is None:
-            self._credentials = kept(self._client.folder.path)
-        if self._credentials is None:
-            msg = f"lab {self._client.name} has no credentials; start it with `cloison lab up`"
-            raise LabError(msg)
-        return self._credentials
-
-    def runner_for(self, name: EquipmentName) -> Runner:
-        """Return a runner over SSH with the auditor's key, through the administration tunnel, its host key pinned."""
-        if name not in self._runners:
-            equipment = self._intent.equipment_by_name[name]
-            self._runners[name] = SshRunner(
-                name,
-                str(equipment.address),
-                22,
-                "root",
-                key_file=self._client.folder.path / "keys" / "auditor",
-                host_key=self.credentials.hosts[name].ssh_fingerprint,
-                dialer=self._client.dialer(self._intent.administration_station.name),
-            )
-        return self._runners[name]
 
     def inside(self, name: EquipmentName) -> Runner:
         """Return a runner inside a node of the twin."""
@@ -216,7 +217,13 @@ class LabNetwork:
 
     def close(self) -> None:
         """Close every connection and descriptor."""
-        for runner in (*self._runners.values(), *self._inside.values()):
+        super().close()
+        for runner in self._inside.values():
             runner.close()
         for fd in self._namespaces.values():
             os.close(fd)
+
+
+def judged_network(session: Session) -> JudgedNetwork:
+    """Return the network of a session as validators reach it."""
+    return LiveNetwork(session) if session.lab is None else LabNetwork(session, session.lab)

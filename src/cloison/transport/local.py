@@ -84,8 +84,29 @@ def run_bounded(
     Raises TransportTimeout past `timeout` seconds, TransportError when it cannot be started or writes more than
     OUTPUT_LIMIT_BYTES on one stream; whatever is raised, its whole process group is killed first.
     """
+    process = _start(place, arguments, environment, report)
+    with process, contextlib.ExitStack() as opened:
+        if report:
+            opened.callback(os.close, report.reading)
+        try:
+            stdout, stderr = _exchange(place, process, stdin, report, time.monotonic() + timeout)
+            status = process.wait()
+        except BaseException as error:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            if isinstance(error, TimeoutError):
+                message = f"{arguments[0]} had not ended after {timeout:g} s"
+                raise TransportTimeout(place, message) from error
+            raise
+    return CommandResult(status, stdout, stderr)
+
+
+def _start(
+    place: str, arguments: Sequence[str], environment: Mapping[str, str] | None, report: LineReport | None
+) -> subprocess.Popen[bytes]:
+    """Start the command in a process group of its own; what it is to report to is then open in it alone."""
     try:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             list(arguments),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -101,20 +122,6 @@ def run_bounded(
     finally:
         if report:
             os.close(report.descriptor)
-    with process, contextlib.ExitStack() as opened:
-        if report:
-            opened.callback(os.close, report.reading)
-        try:
-            stdout, stderr = _exchange(place, process, stdin, report, time.monotonic() + timeout)
-            status = process.wait()
-        except BaseException as error:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            if isinstance(error, TimeoutError):
-                message = f"{arguments[0]} had not ended after {timeout:g} s"
-                raise TransportTimeout(place, message) from error
-            raise
-    return CommandResult(status, stdout, stderr)
 
 
 def _exchange(
