@@ -15,7 +15,10 @@ The tree:
     │   └── LoadError                a device refused a candidate section; it runs what it ran before
     ├── ProbeError                   a probe could not be sent, heard or decoded
     ├── EvidenceError                a run folder cannot be written or read
-    └── LabError                     the twin cannot be started, reached or stopped
+    ├── LabError                     the twin cannot be started, reached or stopped
+    ├── PlaybookError                a playbook broke while it ran
+    ├── OutputError                  the result cannot be written
+    └── StoppedError                 exit 130: it was interrupted, or nobody reads its output any more
 """
 
 from __future__ import annotations
@@ -120,3 +123,17 @@ class EvidenceError(CloisonError):
 
 class LabError(CloisonError):
     """The twin cannot be started, reached or stopped."""
+
+
+class PlaybookError(CloisonError):
+    """A playbook broke while it ran; what it did before stays."""
+
+
+class OutputError(CloisonError):
+    """The result cannot be written where it belongs."""
+
+
+class StoppedError(CloisonError):
+    """The user interrupted the command, or whoever read its output has left."""
+
+    exit_code: ClassVar[int] = 130

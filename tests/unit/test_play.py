@@ -13,7 +13,7 @@ from cloison.desired import state_of
 from cloison.device.connection import CONNECTION, DRIVERS, CloisonConnection, register
 from cloison.device.contract import Facts
 from cloison.device.memory import MemoryDevice
-from cloison.errors import InputError, RenderError, TransportError, WorkspaceError
+from cloison.errors import CloisonError, InputError, PlaybookError, RenderError, TransportError, WorkspaceError
 from cloison.fleet.inventory import IntentInventory
 from cloison.fleet.play import names, run
 from cloison.fleet.reach import Reach, sections_of
@@ -104,7 +104,8 @@ def test_the_playbooks_of_the_workspace_are_known() -> None:
 
 
 OWNED = {
-    "firewall": {FIREWALL: (SWITCH, INTERFACES, FILTER)},
+    # The filter comes first where a firewall runs none.
+    "firewall": {FIREWALL: (FILTER, SWITCH, INTERFACES)},
     "vpn": {FIREWALL: (TUNNELS,)},
     # A rebuild of the rows is followed by what hangs on them: the others as they ran, which is nothing yet.
     "core_switch": {CORE: (SWITCH, FIBRE, INTERFACES, EDGE)},
@@ -113,7 +114,7 @@ OWNED = {
     "site": {
         POLE: (SWITCH, FIBRE, INTERFACES, EDGE),
         CORE: (SWITCH, FIBRE, INTERFACES, EDGE),
-        FIREWALL: (SWITCH, INTERFACES, FILTER, TUNNELS),
+        FIREWALL: (FILTER, SWITCH, INTERFACES, TUNNELS),
     },
     "audit": {},
 }
@@ -232,7 +233,7 @@ def test_what_is_not_there_is_named(reach: MemoryReach, tmp_path: Path) -> None:
     (tmp_path / "playbooks").mkdir()
     (tmp_path / "playbooks" / "broken.py").write_text("def play(:\n")
     (tmp_path / "playbooks" / "empty.py").write_text("")
-    with pytest.raises(WorkspaceError, match=r"broken\.py: "):
+    with pytest.raises(WorkspaceError, match=r"broken\.py:1: SyntaxError: invalid syntax"):
         run(Workspace(tmp_path), reach, "broken")
     with pytest.raises(WorkspaceError, match=r"empty\.py: expected a function `play\(nornir\)`"):
         run(Workspace(tmp_path), reach, "empty")
@@ -241,6 +242,26 @@ def test_what_is_not_there_is_named(reach: MemoryReach, tmp_path: Path) -> None:
     )
     with pytest.raises(RenderError, match="no such template"):
         run(Workspace(tmp_path), reach, "fine")
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong", "said"),
+    [
+        ("import nothing\n", WorkspaceError, r"odd\.py:1: ModuleNotFoundError: .*not a playbook"),
+        ("\nnothing\n", WorkspaceError, r"odd\.py:2: NameError: "),
+        ("raise SystemExit(0)\n", WorkspaceError, r"odd\.py:1: SystemExit: 0"),
+        ("def play(nornir):\n    return 1 / 0\n", PlaybookError, r"odd\.py:2: ZeroDivisionError: .*`cloison plan`"),
+        ("def play(nornir):\n    raise SystemExit(0)\n", PlaybookError, r"odd\.py:2: SystemExit: 0"),
+    ],
+)
+def test_a_playbook_that_breaks_is_named_with_its_line(
+    reach: MemoryReach, tmp_path: Path, text: str, wrong: type[CloisonError], said: str
+) -> None:
+    (tmp_path / "templates").symlink_to(ROOT / "templates")
+    (tmp_path / "playbooks").mkdir()
+    (tmp_path / "playbooks" / "odd.py").write_text(text)
+    with pytest.raises(wrong, match=said):
+        run(Workspace(tmp_path), reach, "odd", sites=[SITE])
 
 
 def test_a_fault_of_a_playbook_is_recorded_without_a_traceback(

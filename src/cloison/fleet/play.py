@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import logging
 import time
+import traceback
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, cast
 
 from nornir.core import Nornir
@@ -17,14 +19,15 @@ from cloison.change.apply import Effects
 from cloison.change.order import Via, stages
 from cloison.change.plan import candidates
 from cloison.device.connection import register
-from cloison.errors import InputError, WorkspaceError
+from cloison.errors import CloisonError, InputError, PlaybookError, WorkspaceError
 from cloison.fleet.inventory import IntentInventory
 from cloison.fleet.record import Record, Recorder
-from cloison.model import EquipmentName, Model, Name
+from cloison.model import EquipmentName, Model, Name, Untrusted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from ipaddress import IPv4Address
+    from pathlib import Path
     from types import ModuleType
 
     from cloison.device.contract import Device
@@ -120,10 +123,23 @@ def run(
         processors=Processors([recorder]),
     )
     try:
-        playbook.play(nornir)
+        with _blaming(_file(workspace, name)):
+            playbook.play(nornir)
     finally:
         nornir.with_processors([]).close_connections(on_good=True, on_failed=True)
     return Played(play=Name(name.replace("_", "-")), records=tuple(recorder.records))
+
+
+@contextmanager
+def _blaming(file: Path) -> Iterator[None]:
+    """Make an error of the playbook's own one that names its line."""
+    try:
+        yield
+    except CloisonError:
+        raise
+    except (Exception, SystemExit) as error:
+        msg = f"{_blamed(file, error)}; devices may have been changed: `cloison plan` shows it"
+        raise PlaybookError(msg) from error
 
 
 def by_stage(nornir: Nornir) -> Iterator[Nornir]:
@@ -137,12 +153,26 @@ def by_stage(nornir: Nornir) -> Iterator[Nornir]:
         yield nornir.filter(filter_func=lambda host, stage=stage: host["stage"] == stage)
 
 
+def _file(workspace: Workspace, name: str) -> Path:
+    return workspace.playbooks / f"{name.replace('-', '_')}.py"
+
+
+def _blamed(file: Path, error: BaseException) -> str:
+    """Return `file:line: what happened`, the line being the last one of the playbook that was run."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+    if isinstance(error, SyntaxError) and error.filename == str(file):
+        lines.append(error.lineno)
+    line = f":{lines[-1]}" if lines else ""
+    said = error.msg if isinstance(error, SyntaxError) else Untrusted(str(error)).shown(300)
+    return f"{file}{line}: {type(error).__name__}: {said}"
+
+
 def _load(workspace: Workspace, name: str) -> Playbook:
     known = names(workspace)
     if name.replace("_", "-") not in known:
         msg = f"no playbook {name!r} in {workspace.playbooks}; expected one of {', '.join(known)}"
         raise InputError(msg)
-    file = workspace.playbooks / f"{name.replace('-', '_')}.py"
+    file = _file(workspace, name)
     spec = importlib.util.spec_from_file_location(f"cloison_playbook_{file.stem}", file)
     if spec is None or spec.loader is None:
         msg = f"{file} cannot be loaded"
@@ -150,8 +180,10 @@ def _load(workspace: Workspace, name: str) -> Playbook:
     module: ModuleType = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except (SyntaxError, ImportError) as error:
-        msg = f"{file}: {error}"
+    except CloisonError:
+        raise
+    except (Exception, SystemExit) as error:
+        msg = f"{_blamed(file, error)}; it is not a playbook that can be run"
         raise WorkspaceError(msg) from error
     if not callable(getattr(module, "play", None)):
         msg = f"{file}: expected a function `play(nornir)`"
