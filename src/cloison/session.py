@@ -102,9 +102,7 @@ def open_session(
             raise InputError(msg)
         return Session(workspace, network, intent, key, None, {})
     client = LabClient(workspace.root, lab_name)
-    if not client.is_up():
-        msg = f"lab {lab_name} is not up; start it with `cloison lab up --name {lab_name}`"
-        raise LabError(msg)
+    client.status()  # its error says what is the matter, and what to do about it
     folder = workspace.lab(Name(lab_name))
     credentials = kept(folder)
     if credentials is None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cloison.errors import LabError
+from cloison.errors import InputError
 from cloison.intent.load import load
 from cloison.lab import verbs
 from cloison.lab.client import LabClient
@@ -55,11 +55,17 @@ def test_a_tap_is_a_capture_of_one_port(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("link", "wrong"), [("middle", "expected <site>"), ("middle:P 1", "expected <site>"), ("x:p1", "no node")]
+    ("link", "wrong"),
+    [
+        ("middle", "expected <site>"),
+        ("middle:P 1", "expected <site>"),
+        ("x:p1", "no node"),
+        ("middle:p9", "no port p9; expected one of: .*p1"),
+    ],
 )
 def test_a_tap_of_nothing_is_refused(bench: Bench, link: str, wrong: str) -> None:
     client = bench.up()
-    with pytest.raises(LabError, match=wrong):
+    with pytest.raises(InputError, match=wrong):
         verbs.tap(bench.root, client.name, link)
 
 

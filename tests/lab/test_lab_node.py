@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cloison.errors import LabError, TransportError, TransportTimeout
+from cloison.errors import InputError, LabError, TransportError, TransportTimeout
 from cloison.lab.service import (
     CommandReady,
     NodeFile,
@@ -200,7 +200,7 @@ def test_a_file_goes_nowhere_else(client: LabClient, path: str) -> None:
 
 def test_a_node_is_found_by_its_tail(client: LabClient) -> None:
     assert client.node("left") == LEFT
-    with pytest.raises(LabError, match="no node of the twin"):
+    with pytest.raises(InputError, match="no node of the twin"):
         client.node("centre")
     with pytest.raises(LabError, match=r"here/nobody: no such node; expected one of: here/left"):
         client.run("here/nobody", ["true"])

@@ -8,7 +8,7 @@ import os
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from cloison.errors import LabError, TransportError, TransportTimeout
+from cloison.errors import InputError, LabError, TransportError, TransportTimeout
 from cloison.lab.folder import LabFolder
 from cloison.lab.status import LabStatus
 from cloison.model import EquipmentName, Name, Untrusted
@@ -49,6 +49,9 @@ class LabClient:
         try:
             return Channel.connect(f"lab {self.name}", self.folder.control)
         except TransportError as error:
+            if isinstance(error.__cause__, PermissionError):
+                msg = f"lab {self.name} is another user's: {self.folder.path} may not be entered; expected to be root"
+                raise LabError(msg) from error
             msg = f"lab {self.name} is not up; start it with `cloison lab up --name {self.name}`"
             raise LabError(msg) from error
 
@@ -75,14 +78,14 @@ class LabClient:
         return LabStatus.model_validate_json(json.dumps(self._ask({"verb": "status"})[0]))
 
     def node(self, text: str) -> EquipmentName:
-        """Return the node of that name, or the only one whose name ends so (`nvr`); LabError otherwise."""
+        """Return the node of that name, or the only one whose name ends so (`nvr`); InputError otherwise."""
         nodes = [node.node for node in self.status().nodes]
         found = [node for node in nodes if node == text] or [node for node in nodes if node.equipment == text]
         if len(found) == 1:
             return found[0]
         wrong = "is ambiguous" if found else "is no node of the twin"
         msg = f"{Untrusted(text).shown(100)} {wrong}; expected one of: {', '.join(found or nodes)}"
-        raise LabError(msg)
+        raise InputError(msg)
 
     def namespaces(self, node: EquipmentName | str) -> Namespaces:
         """Return open descriptors of the namespaces of a node, to be closed by the caller; LabError when it is off."""

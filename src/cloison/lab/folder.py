@@ -57,8 +57,13 @@ class LabFolder:
         """Return the lock of the twin as a descriptor, or None when somebody holds it: the twin is up, or coming up.
 
         It is held by whoever has the descriptor open, so it is free exactly when every process that had it has ended.
+        LabError when it cannot be opened.
         """
-        fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            msg = f"{self.path / 'lock'}: {error.strerror}; expected to be root, whose twin it is"
+            raise LabError(msg) from error
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -68,8 +73,13 @@ class LabFolder:
 
     def is_locked(self) -> bool:
         """Tell whether the twin is up, or coming up."""
-        if not (self.path / "lock").exists():
+        try:
+            (self.path / "lock").lstat()
+        except FileNotFoundError:
             return False
+        except OSError as error:
+            msg = f"{self.path}: {error.strerror}; expected to be root, whose twin it is"
+            raise LabError(msg) from error
         fd = self.lock()
         if fd is None:
             return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import sys
@@ -11,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cloison.errors import LabError, TransportError
+from cloison.errors import InputError, LabError, TransportError
 from cloison.lab.client import LabClient
 from cloison.lab.folder import LabFolder
-from cloison.model import InterfaceName, Name, Untrusted
+from cloison.model import EquipmentName, InterfaceName, Name, Untrusted
 from cloison.transport.channel import Channel
 from cloison.transport.detached import start_detached
 from cloison.transport.namespace import attach
@@ -159,17 +160,28 @@ def shell(root: Path, name: str, node: str, terminal: str) -> int:
 def tap(root: Path, name: str, link: str) -> int:
     """Write what passes `<site>/<equipment>:<port>` on standard output, as pcap, until interrupted or the twin ends.
 
-    A port may also be an internal one (`vlan110`). Return the exit status of the capture, 0 when it ran.
+    A port may also be an internal one (`vlan110`). Return the exit status of the capture, 0 when it ran. Raises
+    InputError for a port that is not there, LabError for a node that is off.
     """
     equipment, separator, port = link.rpartition(":")
     try:
         interface = InterfaceName(port)
     except ValueError as error:
         msg = f"{Untrusted(link).shown(100)}: expected <site>/<equipment>:<port>"
-        raise LabError(msg) from error
+        raise InputError(msg) from error
     if not separator:
         msg = f"{Untrusted(link).shown(100)}: expected <site>/<equipment>:<port>"
-        raise LabError(msg)
+        raise InputError(msg)
     client = LabClient(root, name)
-    with client.namespaces(client.node(equipment)) as namespaces:
+    node = client.node(equipment)
+    _require_port(client, node, interface)
+    with client.namespaces(node) as namespaces:
         return attach(namespaces, ["tcpdump", "-Z", "root", "-i", interface, "--immediate-mode", "-U", "-w", "-"])
+
+
+def _require_port(client: LabClient, node: EquipmentName, port: InterfaceName) -> None:
+    links = json.loads(client.run(node, ["ip", "-json", "link", "show"]).stdout or b"[]")
+    ports = sorted(str(link["ifname"]) for link in links)
+    if port not in ports:
+        msg = f"{node} has no port {port}; expected one of: {', '.join(ports)}"
+        raise InputError(msg)
