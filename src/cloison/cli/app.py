@@ -5,16 +5,35 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003  Typer reads the annotations at run time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.core import TyperGroup
 
 import cloison
+from cloison.errors import StoppedError
+
+if TYPE_CHECKING:
+    from typer._click import Context
+
+
+class Commands(TyperGroup):
+    """The commands; an interruption is an error like any other, not an exit code of Typer's."""
+
+    def invoke(self, ctx: Context) -> object:
+        """Run the command; StoppedError when the user interrupts it."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            msg = "interrupted"
+            raise StoppedError(msg) from error
+
 
 app = typer.Typer(
     name="cloison",
     help="Put a declared network on real devices, and prove that it isolates what it must.",
     no_args_is_help=True,
+    cls=Commands,
     pretty_exceptions_enable=False,
     add_completion=True,
     epilog="Exit codes: 0 conforms; 1 findings; 2 the input or the command is wrong; 3 could not be determined.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003  Typer reads the annotations at run time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -75,8 +75,13 @@ def render(
     """Write every device's configuration, byte for byte the same each time."""
     from cloison.cli.output import print_json, say
     from cloison.desired import state_of
+    from cloison.errors import InputError
     from cloison.intent.load import load
     from cloison.render import render_all
+
+    if out == Path():  # an empty name, as of a variable that is not set
+        msg = f"--out {out}: expected a folder of its own, such as `rendered`"
+        raise InputError(msg)
 
     workspace = workspace_of(context)
     intent = load(workspace)
@@ -110,6 +115,7 @@ def schema(
     context: typer.Context,
     *,
     write: Annotated[bool, typer.Option("--write", help="Write them to inventory/.schema/ for editors.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Print the JSON Schema of every inventory file, or write them where the files' modelines point."""
     from cloison.cli.output import print_json, say
@@ -119,6 +125,9 @@ def schema(
         print_json(schemas())
         return
     written = write_schemas(workspace_of(context))
+    if as_json:
+        print_json({"files": [str(path) for path in written]})
+        return
     say(f"{len(written)} schemas written")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import closing
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,17 +47,24 @@ def audit(
 ) -> None:
     """Judge the network by packets, streams and host checks, and leave the evidence in a run folder."""
     from cloison.cli.output import progress
+    from cloison.errors import InputError
     from cloison.evidence.run import RunFolder
 
     session = open_network(context, network, name, key, role="auditor")
+    patterns = _known_patterns(session, only or [])
+    _require_writable(junit)
     started = datetime.now(UTC)
     folder = RunFolder.create(session.workspace.runs, started, os.urandom)
     with progress("audit") as narrate:
         narrate("reading the devices back")
         unread = _read_back(session, folder)
         narrate("running the validators")
-        done = _validate(session, folder, tuple(only or ()), narrate)
-    document = _document(session, folder, started, done, unread)
+        try:
+            done = _validate(session, folder, patterns, narrate)
+        except InputError:
+            folder.discard()  # nothing was asked: it is not the last audit
+            raise
+    document = _document(session, folder, started, done, [*_not_asked(patterns), *unread])
     folder.write_document(document.to_json())
     folder.write_page(_page(session, document))
     _show(folder, document, junit, as_json=as_json)
@@ -75,7 +83,8 @@ def report(
     from cloison.evidence.run import RunFolder
 
     runs = workspace_of(context).runs
-    folder = RunFolder.latest(runs) if run is None else RunFolder.at(runs / run)
+    _require_writable(junit)
+    folder = RunFolder.latest(runs) if run is None else RunFolder.named(runs, run)
     _show(folder, read_document(folder.read_document(), str(folder.path)), junit, as_json=as_json)
 
 
@@ -104,13 +113,7 @@ def _read_back(session: Session, folder: RunFolder) -> list[NotExamined]:
 
 def _validate(session: Session, folder: RunFolder, only: tuple[str, ...], narrate: Narrator) -> AuditRun:
     from cloison.audit import run
-    from cloison.errors import InputError
 
-    known = _families(session)
-    unknown = sorted({pattern.split("/")[0] for pattern in only if "*" not in pattern.split("/")[0]} - set(known))
-    if unknown:
-        msg = f"no validators/{unknown[0]}; expected one of {', '.join(known)}"
-        raise InputError(msg)
     lab_name = DEFAULT_LAB if session.lab is None else session.lab.name
     with folder.open_stream() as stream:
         heard = 0
@@ -128,12 +131,43 @@ def _validate(session: Session, folder: RunFolder, only: tuple[str, ...], narrat
         )
 
 
+def _known_patterns(session: Session, only: list[str]) -> tuple[str, ...]:
+    """Return the patterns; InputError for one of a family that there is not."""
+    from cloison.errors import InputError
+
+    known = _families(session)
+    for pattern in only:
+        family = pattern.split("/")[0]
+        if not any(fnmatchcase(each, family) for each in known):
+            msg = f"--only {pattern}: no validators/{family}; expected one of {', '.join(known)}"
+            raise InputError(msg)
+    return tuple(only)
+
+
+def _require_writable(junit: Path | None) -> None:
+    """Raise InputError before anything is done for a file that could not be written once it is."""
+    from cloison.errors import InputError
+
+    if junit is None:
+        return
+    if junit.is_dir() or not os.access(junit if junit.exists() else junit.parent, os.W_OK):
+        msg = f"--junit {junit}: cannot be written; expected a file in a folder that is there"
+        raise InputError(msg)
+
+
 def _families(session: Session) -> list[str]:
-    return sorted(path.name for path in session.workspace.validators.iterdir() if path.is_dir() and path.name[0] != "_")
+    from cloison.errors import WorkspaceError
+
+    folder = session.workspace.validators
+    try:
+        return sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != "_")
+    except OSError as error:
+        msg = f"{folder}: {error.strerror}; expected the validators of the workspace"
+        raise WorkspaceError(msg) from error
 
 
 def _document(
-    session: Session, folder: RunFolder, started: datetime, done: AuditRun, unread: list[NotExamined]
+    session: Session, folder: RunFolder, started: datetime, done: AuditRun, unexamined: list[NotExamined]
 ) -> AuditDocument:
     from cloison.evidence.document import AuditWaiver, audit_document
     from cloison.evidence.truth import truth_table
@@ -149,7 +183,7 @@ def _document(
             for site in intent.sites
             for waiver in site.waivers
         ),
-        not_examined=(*_not_examined(session, done), *unread),
+        not_examined=(*_not_examined(session), *unexamined),
         emulated=EMULATED if session.lab is not None else (),
         complaint=done.complaint,
     )
@@ -172,17 +206,18 @@ def _facts(session: Session, folder: RunFolder, started: datetime) -> RunFacts:
     )
 
 
-def _not_examined(session: Session, done: AuditRun) -> list[NotExamined]:
+def _not_asked(patterns: tuple[str, ...]) -> list[NotExamined]:
+    from cloison.evidence.document import NOT_ASKED, NotExamined
+
+    return [NotExamined(name=f"every check but {', '.join(patterns)}", reason=NOT_ASKED)] if patterns else []
+
+
+def _not_examined(session: Session) -> list[NotExamined]:
     from cloison.evidence.document import NotExamined
     from cloison.testing.subjects import examined_hosts
 
-    judged = {planned.check.split("/")[0] for planned in done.stream.planned}
     examined = {equipment.name for equipment in examined_hosts(session.intent).values()}
     return [
-        NotExamined(name=f"checks of {family}", reason="not asked for")
-        for family in _families(session)
-        if family not in judged
-    ] + [
         NotExamined(name=str(name), reason="policy lets no one log in to it")
         for name in sorted(set(session.intent.equipment_by_name) - examined)
     ]
@@ -200,6 +235,7 @@ def _show(folder: RunFolder, document: AuditDocument, junit: Path | None, *, as_
     from cloison.cli.output import console, say
     from cloison.evidence.junit import junit as junit_xml
     from cloison.evidence.terminal import findings, tally_table, truth_table, verdict_line
+    from cloison.evidence.truth import Reach
 
     if junit is not None:
         junit.write_bytes(junit_xml(document))
@@ -207,7 +243,9 @@ def _show(folder: RunFolder, document: AuditDocument, junit: Path | None, *, as_
         typer.echo(document.to_json().decode(), nl=False)
     else:
         terminal = console()
-        for part in (truth_table(document.truth), findings(document), tally_table(document), verdict_line(document)):
+        if any(cell.reach is not Reach.UNKNOWN for cell in document.truth):
+            terminal.print(truth_table(document.truth))
+        for part in (findings(document), tally_table(document), verdict_line(document)):
             terminal.print(part)
         say(f"page: {folder.path / 'page.html'}")
     raise typer.Exit(document.exit_code)

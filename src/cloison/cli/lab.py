@@ -24,8 +24,24 @@ lab = typer.Typer(
 )
 app.add_typer(lab)
 
+
+def _lab_name(text: str) -> str:
+    """Return the name of a twin; InputError when it cannot be one."""
+    from cloison.errors import InputError
+    from cloison.model import Name
+
+    try:
+        return Name(text)
+    except ValueError as error:
+        msg = f"--name (or CLOISON_LAB) {text!r}: {error}"
+        raise InputError(msg) from error
+
+
 NameOption = Annotated[
-    str, typer.Option("--name", help="The name of the twin; several live side by side.", envvar="CLOISON_LAB")
+    str,
+    typer.Option(
+        "--name", help="The name of the twin; several live side by side.", envvar="CLOISON_LAB", callback=_lab_name
+    ),
 ]
 
 
@@ -165,15 +181,20 @@ def heal(
     from cloison.lab.fault import heal as undo
 
     client = LabClient(workspace_of(context).root, name)
-    names = [fault_name] if fault_name else [str(active) for active in reversed(active_faults(client))]
+    active = [str(each) for each in reversed(active_faults(client))]
+    if fault_name is not None:
+        chosen = _chosen(context, fault_name, name)[0]
+        active = [each for each in active if each == chosen.name]
     with progress(f"lab {name}") as narrate:
-        for each in names:
+        for each in active:
             narrate(f"healing {each}")
             undo(client, _chosen(context, each, name)[0])
     if as_json:
-        print_json({"lab": name, "healed": names})
+        print_json({"lab": name, "healed": active})
+    elif not active:
+        say("no fault is injected" if fault_name is None else f"{fault_name} is not injected")
     else:
-        say(f"healed: {', '.join(names)}" if names else "no fault is injected")
+        say(f"healed: {', '.join(active)}")
 
 
 def _chosen(context: typer.Context, fault_name: str, name: str) -> tuple[Fault, LabClient]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from pathlib import Path
 
+import typer
+
 from cloison.cli import declared, judging, lab, running  # noqa: F401  each adds its commands to the application
 from cloison.cli.app import app
-from cloison.errors import CloisonError
+from cloison.errors import CloisonError, InputError, OutputError, StoppedError
 
-INTERRUPTED = 130
-INTERNAL_ERROR = 3
+
+class _DefectError(CloisonError):
+    """A defect of Cloison itself."""
 
 
 def main() -> None:
@@ -20,20 +24,62 @@ def main() -> None:
 
     as_json = "--json" in sys.argv[1:]
     try:
-        app()
+        sys.exit(_run(as_json=as_json))
     except CloisonError as error:
-        print_error(error, as_json=as_json)
+        try:
+            if not isinstance(error.__cause__, BrokenPipeError):
+                print_error(error, as_json=as_json)
+            sys.stdout.flush()
+        except OSError:  # there is nobody to tell
+            _discard_output()
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.stderr.write("cloison: interrupted\n")
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(INTERRUPTED)
-    except Exception as error:  # noqa: BLE001  the last guard: a defect of ours is still a message and a code
+
+
+def _run(*, as_json: bool) -> int:
+    """Run the command and return its exit code; every error is a CloisonError."""
+    try:
+        # Typer draws a box around what is wrong with the command; in JSON mode that is a document like any other.
+        code = _flushed(app(standalone_mode=not as_json))
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # for which Typer and Rich have 1, which is a finding here
+            raise _of_the_system(end.__context__) from end.__context__
+        return _flushed(end.code)
+    except typer.TyperException as error:
+        raise InputError(error.format_message()) from error
+    except (KeyboardInterrupt, typer.Abort) as error:
+        msg = "interrupted"
+        raise StoppedError(msg) from error
+    except CloisonError:
+        raise
+    except OSError as error:
+        raise _of_the_system(error) from error
+    except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
-        sys.stderr.write(
-            f"cloison: defect in cloison itself: {type(error).__name__} at {Path(where.filename).name}:{where.lineno}: "
-            f"{error}\nplease report it with the command you typed\n"
+        msg = (
+            f"defect in cloison itself: {type(error).__name__} at {Path(where.filename).name}:{where.lineno}: {error}\n"
+            "please report it with the command you typed"
         )
-        sys.exit(INTERNAL_ERROR)
+        raise _DefectError(msg) from error
+    return code
+
+
+def _flushed(code: object) -> int:
+    """Return the exit code once the result is written; what cannot be written now would be lost without a word."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        raise _of_the_system(error) from error
+    return code if isinstance(code, int) else 0
+
+
+def _of_the_system(error: OSError) -> CloisonError:
+    """Return what an error of the operating system that nobody foresaw means to the user."""
+    if isinstance(error, BrokenPipeError):
+        return StoppedError("nobody reads the output any more")
+    place = error.filename if error.filename is not None else "standard output"
+    return OutputError(f"{place}: {error.strerror or error}; expected a place that can be read and written")
+
+
+def _discard_output() -> None:
+    """Let nothing fail again when Python writes out what is left at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

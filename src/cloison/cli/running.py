@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -151,7 +152,7 @@ def apply(  # noqa: PLR0913  one argument an option
 ) -> None:
     """Put the declared network on the devices, and believe only what a fresh connection reads back."""
     from cloison.change.describe import describe
-    from cloison.cli.output import note, print_untrusted
+    from cloison.cli.output import print_untrusted
 
     session = open_network(context, network, name, key)
     if plan_id is None:
@@ -160,10 +161,24 @@ def apply(  # noqa: PLR0913  one argument an option
         made = _saved_plan(session, plan_id, via)
     if made.changed and not as_json:
         print_untrusted(describe(made))
-    if made.changed and not yes and not typer.confirm("Apply this?", err=True):
-        note("nothing was changed")
-        raise typer.Exit(2)
+    if made.changed and not yes:
+        _ask(made)
     _report(session, made, _apply(session, made), as_json=as_json)
+
+
+def _ask(made: Plan) -> None:
+    """Return when a person at the terminal says yes; RefusedError otherwise."""
+    from cloison.change.describe import tally
+    from cloison.errors import RefusedError
+
+    sys.stderr.write(f"{tally(made)} Apply this? [y/N] ")
+    sys.stderr.flush()
+    answer = sys.stdin.readline()
+    if not answer.endswith("\n"):
+        sys.stderr.write("\n")
+    if answer.strip().lower() not in {"y", "yes"}:
+        msg = "nothing was changed: nobody said yes; where nobody can be asked, give --yes"
+        raise RefusedError(msg)
 
 
 def _saved_plan(session: Session, plan_id: str, via: str | None) -> Plan:

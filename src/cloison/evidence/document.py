@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from cloison.evidence.stream import Stream
 
 SCHEMA_FILE = Path(__file__).with_name("audit.schema.json")
+NOT_ASKED = "not asked for"
+"""Why something was not examined, when it is because the user asked for other checks alone."""
 _MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$"
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from contextlib import contextmanager, suppress
 from datetime import UTC
 from typing import TYPE_CHECKING, BinaryIO, Self
 
-from cloison.errors import EvidenceError, WorkspaceError
+from cloison.errors import EvidenceError, InputError, WorkspaceError
 from cloison.evidence.capture import headers_only
 from cloison.evidence.stream import read_stream
-from cloison.model import EquipmentName, Name, Token
+from cloison.model import EquipmentName, Name, Token, Untrusted
 from cloison.workspace import read_start
 
 if TYPE_CHECKING:
@@ -103,13 +104,19 @@ class RunFolder:
             raise EvidenceError(msg) from error
 
     @classmethod
+    def named(cls, runs: Path, name: str) -> Self:
+        """Return the run of that name below `runs`; InputError when no run is called so."""
+        if not re.fullmatch(RunId.pattern, name) or not (runs / name).is_dir():
+            known = _names(runs)
+            latest = f", for one {known[-1]}, the last" if known else ""
+            msg = f"{Untrusted(name).shown(100)}: no such run below {runs}; expected YYYYMMDD-HHMMSS-xxxxxx{latest}"
+            raise InputError(msg)
+        return cls.at(runs / name)
+
+    @classmethod
     def latest(cls, runs: Path) -> Self:
         """Return the latest run below `runs`; EvidenceError when there is none."""
-        try:
-            names = sorted(entry.name for entry in runs.iterdir() if re.fullmatch(RunId.pattern, entry.name))
-        except OSError as error:
-            msg = f"{runs}: {error.strerror}; expected the runs of `cloison audit`"
-            raise EvidenceError(msg) from error
+        names = _names(runs)
         if not names:
             msg = f"{runs}: no run yet; `cloison audit` makes one"
             raise EvidenceError(msg)
@@ -130,8 +137,14 @@ class RunFolder:
         return self._write((), DOCUMENT_FILE, content)
 
     def read_document(self) -> bytes:
-        """Return the bytes of the final document; EvidenceError when it is missing."""
-        return self._read(self.path / DOCUMENT_FILE)
+        """Return the bytes of the final document; EvidenceError when it is missing, as of an audit cut short."""
+        path = self.path / DOCUMENT_FILE
+        if not os.path.lexists(path):
+            ended = [name for name in _names(self.path.parent) if (self.path.parent / name / DOCUMENT_FILE).exists()]
+            other = f"`cloison report {ended[-1]}` shows the last that did" if ended else "run `cloison audit` again"
+            msg = f"{path}: is not there, so this audit did not come to its end; {other}"
+            raise EvidenceError(msg)
+        return self._read(path)
 
     def write_page(self, text: str) -> Path:
         """Write the page; EvidenceError when it is there already."""
@@ -141,6 +154,10 @@ class RunFolder:
         """Write one section as read back from a device, to `configuration/<site>/<device>/<section>.txt`."""
         folders = (CONFIGURATION, str(device.site), str(device.equipment))
         return self._write(folders, f"{section}.txt", text.encode("utf-8", "surrogateescape"))
+
+    def discard(self) -> None:
+        """Remove the folder of a run in which nothing was asked."""
+        shutil.rmtree(self.path)
 
     def captures(self) -> Path:
         """Return the folder of the captures, made when missing, for a process that cuts them to headers itself."""
@@ -185,6 +202,17 @@ class RunFolder:
             msg = f"{path}: larger than {_FILE_LIMIT} bytes"
             raise EvidenceError(msg)
         return content
+
+
+def _names(runs: Path) -> list[str]:
+    """Return the names of the runs below a folder, the latest last; none of a folder that is not there yet."""
+    try:
+        return sorted(entry.name for entry in runs.iterdir() if re.fullmatch(RunId.pattern, entry.name))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        msg = f"{runs}: {error.strerror}; expected the runs of `cloison audit`"
+        raise EvidenceError(msg) from error
 
 
 @contextmanager

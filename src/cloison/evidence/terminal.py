@@ -11,6 +11,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from cloison.evidence.document import NOT_ASKED
 from cloison.evidence.truth import SEVERITY, Reach
 from cloison.flow import Outcome
 from cloison.model import Untrusted
@@ -66,6 +67,9 @@ def verdict_line(document: AuditDocument) -> Text:
             line.append(f"  {OUTCOME_SYMBOL[outcome]} {count} {outcome}", style=_OUTCOME_STYLE[outcome])
     if document.tally.waived:
         line.append(f"  ({document.tally.waived} FAIL waived)")
+    for entry in document.not_examined:
+        if entry.reason == NOT_ASKED:
+            line.append(f"  ({Untrusted(entry.name).shown(300)}: {entry.reason})", style="yellow")
     if not document.ended:
         line.append("  the run did not come to its end", style="bold yellow")
     return line

@@ -49,18 +49,22 @@ def render_all(states: Iterable[State], templates: Path, out: Path) -> tuple[Pat
     """Write every section to `<out>/<site>/<device>/<section>` and return the files, in the order of the states.
 
     The same states and templates give the same bytes. Raises RenderError, before anything is written, for a template,
-    and OSError when a file cannot be written.
+    and for a folder that cannot be written to.
     """
     sandbox = environment(templates)
     configs = [_config(sandbox, templates, state) for state in states]
     written = []
-    for config in configs:
-        folder = out / config.device.site / config.device.equipment
-        folder.mkdir(parents=True, exist_ok=True)
-        for section in config.sections:
-            file = folder / section.name
-            file.write_bytes(section.text.encode())
-            written.append(file)
+    try:
+        for config in configs:
+            folder = out / config.device.site / config.device.equipment
+            folder.mkdir(parents=True, exist_ok=True)
+            for section in config.sections:
+                file = folder / section.name
+                file.write_bytes(section.text.encode())
+                written.append(file)
+    except OSError as error:
+        msg = f"{error.filename or out}: {error.strerror}; expected a folder that can be written to"
+        raise RenderError(msg) from error
     return tuple(written)
 
 
