@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cloison.errors import LabError
+from cloison.errors import InputError, LabError
 from cloison.lab.faults import edge, fibre, filter_rules, hosts, routes, stream, switch, tunnel
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ def catalogue(intent: Intent) -> tuple[Fault, ...]:
 
 
 def find(intent: Intent, name: str) -> Fault:
-    """Return the fault of that name; LabError with the names there are."""
+    """Return the fault of that name; InputError with the names there are."""
     known = {str(fault.name): fault for fault in catalogue(intent)}
     if name not in known:
         msg = f"{name}: no such fault; expected one of {', '.join(known)}"
-        raise LabError(msg)
+        raise InputError(msg)
     return known[name]
