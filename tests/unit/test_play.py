@@ -277,6 +277,18 @@ def test_a_fault_of_a_playbook_is_recorded_without_a_traceback(
     assert capsys.readouterr() == ("", "")
 
 
+def test_what_a_playbook_prints_is_not_the_result(
+    reach: MemoryReach, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "templates").symlink_to(ROOT / "templates")
+    (tmp_path / "playbooks").mkdir()
+    (tmp_path / "playbooks" / "loud.py").write_text("print('one')\ndef play(nornir):\n    print('two')\n")
+    (tmp_path / "playbooks" / "no Name.py").write_text("")
+    assert names(Workspace(tmp_path)) == ("loud",)
+    assert run(Workspace(tmp_path), reach, "loud", sites=[SITE]).records == ()
+    assert capsys.readouterr() == ("", "one\ntwo\n")
+
+
 # --- the inventory, the connection, the reach -------------------------------------------------------------------------
 
 

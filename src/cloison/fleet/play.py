@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import re
+import sys
 import time
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Protocol, cast
 
 from nornir.core import Nornir
@@ -87,8 +89,9 @@ class Played(Model):
 
 
 def names(workspace: Workspace) -> tuple[Name, ...]:
-    """Return the playbooks of the workspace, sorted."""
-    return tuple(sorted(Name(file.stem.replace("_", "-")) for file in workspace.playbooks.glob("[a-z]*.py")))
+    """Return the playbooks of the workspace, sorted; a file whose stem is no name is none."""
+    stems = [file.stem for file in workspace.playbooks.glob("*.py")]
+    return tuple(sorted(Name(stem.replace("_", "-")) for stem in stems if re.fullmatch(r"[a-z][a-z0-9_]{0,62}", stem)))
 
 
 def run(
@@ -132,9 +135,10 @@ def run(
 
 @contextmanager
 def _blaming(file: Path) -> Iterator[None]:
-    """Make an error of the playbook's own one that names its line."""
+    """Make an error of the playbook's own one that names its line; what it prints is not the result."""
     try:
-        yield
+        with redirect_stdout(sys.stderr):
+            yield
     except CloisonError:
         raise
     except (Exception, SystemExit) as error:
@@ -179,7 +183,8 @@ def _load(workspace: Workspace, name: str) -> Playbook:
         raise WorkspaceError(msg)
     module: ModuleType = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        with redirect_stdout(sys.stderr):
+            spec.loader.exec_module(module)
     except CloisonError:
         raise
     except (Exception, SystemExit) as error:
