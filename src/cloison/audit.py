@@ -75,6 +75,8 @@ def run(  # noqa: PLR0913  each says one thing about the run
     if not stream.planned:
         msg = f"no check was planned; the validators said:\n{said}"
         raise EvidenceError(msg)
+    if not stream.ended and not broken:
+        said = f"the validators' process ended by itself before its end\n{said}"
     return AuditRun(stream, said if broken or not stream.ended else "")
 
 
@@ -96,5 +98,13 @@ def _run_suite(
         result = LocalRunner(environment=environment).run(command, timeout=timeout, report=report)
     except TransportTimeout as error:
         return str(error), True
-    said = Untrusted((result.stdout + result.stderr)[-_SAID_LIMIT:]).shown(_SAID_LIMIT).strip()
+    said = _gist(Untrusted((result.stdout + result.stderr)[-_SAID_LIMIT:]).shown(_SAID_LIMIT).strip())
     return said, result.exit_status not in _COLLECTED
+
+
+def _gist(said: str) -> str:
+    """Return which validators could not be collected and why, without pytest's own frames; else the text as it is."""
+    lines = said.splitlines()
+    why = [line for line in lines if line.startswith("E  ")]
+    where = [line.strip("_ ") for line in lines if "ERROR collecting" in line]
+    return "\n".join([*where, *why]) if where and why else said

@@ -150,6 +150,7 @@ def test_validators_that_cannot_be_planned_are_refused(judge: Judge, text: str, 
     with pytest.raises(EvidenceError, match="no check was planned") as caught:
         judge(text)
     assert said in str(caught.value)
+    assert "set()" not in str(caught.value)
 
 
 def test_lines_are_heard_while_the_run_lasts(tmp_path: Path) -> None:
@@ -181,3 +182,26 @@ def test_plugin_is_inert_without_a_network(tmp_path: Path) -> None:
     result = LocalRunner().run([*command, "--results", str(tmp_path / "results.jsonl")])
     assert result.exit_status == 0, result.text
     assert not (tmp_path / "results.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("def test_a(:", "SyntaxError: "),
+        ("import nothing_there", "No module named 'nothing_there'"),
+    ],
+)
+def test_what_cannot_be_collected_is_said_in_a_few_words(judge: Judge, text: str, line: str) -> None:
+    with pytest.raises(EvidenceError, match=line) as raised:
+        judge(text)
+    said = str(raised.value)
+    assert "validators/family/test_made_up.py" in said
+    assert "_pytest" not in said
+    assert len(said.splitlines()) < 10
+
+
+def test_a_process_that_ends_itself_is_said_to_have(judge: Judge) -> None:
+    found = judge(f"import os\n{mark('one')}def test_a(): os._exit(0)\n{mark('two')}def test_b(): pass")
+    assert not found.stream.ended
+    assert found.complaint.startswith("the validators' process ended by itself before its end")
+    assert {verdict.outcome for verdict in found.stream.verdicts} == {Outcome.NOT_RUN}

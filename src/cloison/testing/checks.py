@@ -81,7 +81,8 @@ def check_of(item: pytest.Item, *, twin: bool) -> Check:
     parts = [str(marker.args[0]), *([callspec.id] if callspec is not None else [])]
     identifier = "/".join(parts)
     if unknown or not title or identifier.count("/") != _PARTS - 1:
-        msg = f"{item.nodeid}: check {identifier!r}; expected <family>/<check>/<subject> and a title, and no {unknown}"
+        wrong = f"; it takes no {', '.join(sorted(unknown))}" if unknown else ""
+        msg = f"{item.nodeid}: check {identifier!r}; expected <family>/<check>/<subject> and a title{wrong}"
         raise pytest.UsageError(msg)
     subject = identifier.rsplit("/", 1)[1]
     return Check(
