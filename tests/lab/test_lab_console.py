@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import signal
 import struct
 import subprocess
 import sys
@@ -52,6 +53,16 @@ def test_a_tap_is_a_capture_of_one_port(bench: Bench) -> None:
     assert struct.unpack_from("<IHH", heading) == (0xA1B2C3D4, 2, 4)  # a pcap file, version 2.4
     assert struct.unpack_from("<I", heading, 20) == (1,)  # of Ethernet frames
     assert len(captured) > 16 + 14
+
+
+def test_a_tap_ends_when_it_is_interrupted(bench: Bench) -> None:
+    client = bench.up()
+    tap = [sys.executable, "-c", TAP, str(bench.root), client.name, "middle:p1"]
+    with subprocess.Popen(tap, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as running:
+        assert running.stderr is not None
+        assert b"listening on p1" in running.stderr.readline()
+        os.killpg(running.pid, signal.SIGINT)  # as a terminal does
+        assert running.wait(5) in {0, 128 + signal.SIGINT}
 
 
 @pytest.mark.parametrize(

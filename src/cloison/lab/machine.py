@@ -163,7 +163,7 @@ class Machine:
     def powered(self) -> Namespaces:
         """Return its namespaces; LabError when it is off."""
         if self.namespaces is None:
-            msg = f"{self.design.name} is off; start it with `cloison lab reboot {self.design.name}`"
+            msg = f"{self.design.name} is off; `cloison lab down` and `cloison lab up` start every node again"
             raise LabError(msg)
         return self.namespaces
 

@@ -175,12 +175,14 @@ def entering(namespaces: Namespaces, arguments: Sequence[str]) -> list[str]:
 def attach(namespaces: Namespaces, arguments: Sequence[str], terminal: str = "dumb") -> int:
     """Run one command inside on this process's own terminal, input and outputs; return its exit status.
 
-    An interrupt from the keyboard is for the command: this process outlives it. `terminal` becomes TERM.
+    As a shell has it, the status of one that a signal ended is 128 and the signal's number. An interrupt from the
+    keyboard is for the command: this process outlives it. `terminal` becomes TERM.
     """
     environment = {**NODE_ENVIRONMENT, "TERM": terminal}
     before = signal.signal(signal.SIGINT, lambda *_: None)  # not SIG_IGN, which the command would inherit
     try:
-        return subprocess.run(entering(namespaces, arguments), env=environment, check=False).returncode
+        status = subprocess.run(entering(namespaces, arguments), env=environment, check=False).returncode
+        return status if status >= 0 else 128 - status
     finally:
         signal.signal(signal.SIGINT, before)
 
