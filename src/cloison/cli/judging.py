@@ -80,12 +80,12 @@ def report(
 ) -> None:
     """Show again what an audit found."""
     from cloison.evidence.document import read_document
-    from cloison.evidence.run import RunFolder
+    from cloison.evidence.run import DOCUMENT_FILE, RunFolder
 
     runs = workspace_of(context).runs
     _require_writable(junit)
     folder = RunFolder.latest(runs) if run is None else RunFolder.named(runs, run)
-    _show(folder, read_document(folder.read_document(), str(folder.path)), junit, as_json=as_json)
+    _show(folder, read_document(folder.read_document(), str(folder.path / DOCUMENT_FILE)), junit, as_json=as_json)
 
 
 def _read_back(session: Session, folder: RunFolder) -> list[NotExamined]:

@@ -171,7 +171,7 @@ def _ask(made: Plan) -> None:
     from cloison.change.describe import tally
     from cloison.errors import RefusedError
 
-    sys.stderr.write(f"{tally(made)} Apply this? [y/N] ")
+    sys.stderr.write(f"{tally(made)}. Apply this? [y/N] ")
     sys.stderr.flush()
     answer = sys.stdin.readline()
     if not answer.endswith("\n"):
