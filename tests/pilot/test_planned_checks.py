@@ -49,7 +49,7 @@ def planned_checks(root: Path) -> set[str]:
         *_subjects({"intent/running": devices, "hosts/switch-rows": devices, "hosts/interfaces": devices}),
         *_subjects({"hosts/edge-flows": switches, "hosts/filter": firewalls, "hosts/routes": devices}),
         *_subjects({"hosts/tunnels": firewalls, "hosts/kernel": examined, "hosts/sockets": examined}),
-        *_subjects({"hosts/time": examined, "hosts/logs": logging, "hosts/coverage": {"network"}}),
+        *_subjects({"hosts/time": examined, "hosts/logs": logging}),
         *_subjects({"tunnel/up": tunnels, "tunnel/algorithms": tunnels, "tunnel/selectors": tunnels}),
         *_subjects({"tunnel/spoof": tunnels, "tunnel/wan": set(sites), "video/live": cameras}),
         *_subjects(

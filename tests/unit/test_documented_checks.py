@@ -51,10 +51,7 @@ def test_every_check_names_the_faults_that_must_turn_it_red() -> None:
         for check, cells in rows().items()
     }
     assert named == caught
-    blind = re.search(r"^## What has not been shown to turn red\n(.*?)^#", PAGE, flags=re.DOTALL | re.MULTILINE)
-    assert blind
-    listed = [name for name in re.findall(r"`([a-z]+/[a-z-]+)`", blind[1]) if not name.startswith("tests/")]
-    assert sorted(listed) == sorted(check for check, faults in caught.items() if not faults)
+    assert all(caught.values()), "a check that no fault must turn red was never shown able to fail"
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/validators.md"])

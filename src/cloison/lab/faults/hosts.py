@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cloison.lab.fault import Fault, Layer, Script, Start, Stop
-from cloison.lab.faults.pilot import LOG_COLLECTOR, RECORDER, TIME_SERVER, shows
+from cloison.lab.faults.pilot import LOG_COLLECTOR, RECORDER, STATION, TIME_SERVER, shows
 from cloison.model import Name
 
 if TYPE_CHECKING:
@@ -16,7 +16,13 @@ _EXTRA_PORT = 8000
 
 def faults(intent: Intent) -> tuple[Fault, ...]:  # noqa: ARG001  every layer is asked alike
     """Return the faults of this layer."""
-    return (_extra_listener(), _time_source_stopped(), _collector_stopped())
+    return (
+        _extra_listener(),
+        _time_source_stopped(),
+        _clock_alone(),
+        _collector_stopped(),
+        _log_sender_stopped(),
+    )
 
 
 def _extra_listener() -> Fault:
@@ -55,6 +61,30 @@ def _time_source_stopped() -> Fault:
             "reach/delivered/operations-centre.firewall--operations-centre.time-server--ntp",
         ),
         may=("hosts/time/*", "reach/*--operations-centre.time-server--ntp", "reach/*firewall--ntp"),
+    )
+
+
+def _clock_alone() -> Fault:
+    return Fault(
+        name=Name("clock-alone"),
+        layer=Layer.HOSTS,
+        title="a crisis-cell station follows no time source",
+        inject=(Stop(node=STATION, service=Name("chronyd")),),
+        heal=(Start(node=STATION, service=Name("chronyd")),),
+        healed=(shows(STATION, "chronyc -n tracking | grep -q 'Leap status *: Normal'"),),
+        must=("hosts/time/crisis-cell.station-fire",),
+    )
+
+
+def _log_sender_stopped() -> Fault:
+    return Fault(
+        name=Name("log-sender-stopped"),
+        layer=Layer.HOSTS,
+        title="the recorder sends its log to nobody",
+        inject=(Stop(node=RECORDER, service=Name("rsyslogd")),),
+        heal=(Start(node=RECORDER, service=Name("rsyslogd")),),
+        healed=(shows(RECORDER, "ss -Htn state established 'dport = :6514' | grep -q ."),),
+        must=("hosts/logs/roussy-le-village.nvr",),
     )
 
 

@@ -66,6 +66,9 @@ def _spare_port_opened(intent: Intent) -> Fault:
         inject=(Script(node=CORE_SWITCH, script=opened),),
         heal=(Script(node=CORE_SWITCH, script=parked),),
         healed=(Script(node=CORE_SWITCH, script=f'[ "$(ovs-vsctl get port p6 tag)" = {intent.parking_vlan} ]'),),
-        must=(_CORE_ROWS, "intent/running/roussy-le-village.core-switch"),
-        may=("hosts/interfaces/roussy-le-village.core-switch",),
+        must=(
+            _CORE_ROWS,
+            "hosts/interfaces/roussy-le-village.core-switch",
+            "intent/running/roussy-le-village.core-switch",
+        ),
     )
