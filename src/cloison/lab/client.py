@@ -62,7 +62,7 @@ class LabClient:
                 channel.send(request)
                 answer, fds = channel.receive(timeout)
             except TransportTimeout as error:
-                msg = f"lab {self.name}: {request['verb']} was not done within {timeout:g} s; `cloison lab down` ends it"
+                msg = f"lab {self.name}: {request['verb']} not done within {timeout:g} s; `cloison lab down` ends it"
                 raise LabError(msg) from error
             except TransportError as error:
                 msg = f"lab {self.name}: the daemon ended meanwhile; see {self.folder.log}"
