@@ -1,3 +1,3 @@
-"""Cloison: put a declared network on real devices, and prove that it isolates what it must."""
+"""Cloison: put a declared network on real devices, and show that it isolates what it must."""
 
 __version__ = "0.1.0"

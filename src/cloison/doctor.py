@@ -46,7 +46,7 @@ UNUSABLE: dict[Profile, tuple[str, ...]] = {
     Profile.LAB: ("lab", "apply --network lab", "audit --network lab"),
     Profile.AUDIT: ("audit",),
     Profile.APPLY: ("plan", "apply", "play"),
-    Profile.REPORT: ("check", "render", "report", "verify"),
+    Profile.REPORT: ("check", "render", "report"),
 }
 """The verbs that cannot be used when something the profile needs is missing."""
 

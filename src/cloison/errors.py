@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class CloisonError(Exception):
-    """Root of the tree: something could not be determined (DESIGN: exit code 3)."""
+    """Root of the tree: something could not be determined (exit code 3)."""
 
     exit_code: ClassVar[int] = 3
 

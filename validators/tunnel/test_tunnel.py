@@ -44,7 +44,7 @@ def test_up(tunnel: Tunnel, intent: Intent, network: JudgedNetwork, wide_area_ta
     controls=("ANSSI DAT-NT-003 R7", "ANSSI DAT-NT-003 R8", "ANSSI DAT-NT-003 R12"),
 )
 def test_algorithms(tunnel: Tunnel, runner_for: RunnerFor, as_declared: AsDeclared) -> None:
-    """After a forced rekey (the first CHILD_SA shows no key exchange) both ends show the declared algorithms."""
+    """After a forced rekey, whose choice counts as much as the first one, both ends show the declared algorithms."""
     rekeying = runner_for(tunnel.initiator.firewall)
     rekeying.run(["timeout", "10", "swanctl", "--rekey", "--child", tunnel.name])
     found: list[str] = []

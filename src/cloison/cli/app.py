@@ -31,7 +31,7 @@ class Commands(TyperGroup):
 
 app = typer.Typer(
     name="cloison",
-    help="Put a declared network on real devices, and prove that it isolates what it must.",
+    help="Put a declared network on real devices, and show that it isolates what it must.",
     no_args_is_help=True,
     cls=Commands,
     pretty_exceptions_enable=False,
@@ -66,5 +66,5 @@ def options(
         bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Put a declared network on real devices, and prove that it isolates what it must."""
+    """Put a declared network on real devices, and show that it isolates what it must."""
     context.obj = Place(root=root)

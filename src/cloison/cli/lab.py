@@ -143,6 +143,7 @@ def faults(context: typer.Context, *, as_json: JsonOption = False) -> None:
         return
     for fault in known:
         say(f"{fault.name:<28} {fault.layer:<14} {fault.title}")
+        say(f"{'':28} turns red: {', '.join(fault.must)}", style="dim")
 
 
 @lab.command()

@@ -129,7 +129,7 @@ class Opener(Protocol):
 
 
 def depends_on_switch(name: SectionName) -> bool:
-    """Return True for a section that a rebuild of the switch rows may undo, and that must follow it (DESIGN section 7).
+    """Return True for a section that a rebuild of the switch rows may undo, and that must follow it.
 
     An internal port that was dropped returns down and without address; flows vanish with a change of fail mode.
     """

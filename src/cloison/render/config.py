@@ -9,7 +9,7 @@ from cloison.model import EquipmentName, Model, Platform
 
 
 class SectionName(StrEnum):
-    """A part of a device's configuration. Members stand in the order in which they are made (DESIGN section 7)."""
+    """A part of a device's configuration. Members stand in the order in which they are made."""
 
     SWITCH = "switch"
     """Bridge, ports, VLANs: one ovs-vsctl sub-command a line, for one transaction."""
