@@ -80,7 +80,7 @@ class Viewing:
                 self.views = tuple(pool.map(look, planned))
         finally:
             tap.close()
-        self.wide_area = tap.packets
+        self.wide_area, self.wide_area_lost = tap.packets, tap.lost_packets
 
     def of_camera(self, camera: EquipmentName) -> list[View]:
         """Return the views of one camera; ProbeError when no station may watch it."""
