@@ -40,7 +40,13 @@ def _tunnel_stopped(intent: Intent, video: Tunnel) -> Fault:
         layer=Layer.TUNNEL,
         title="the IKE daemon of the crisis cell's firewall is stopped",
         inject=(Stop(node=CRISIS_FIREWALL, service=Name("charon")),),
-        heal=(Start(node=CRISIS_FIREWALL, service=Name("charon")), Script(node=CRISIS_FIREWALL, script=_LOAD)),
+        heal=(
+            Start(node=CRISIS_FIREWALL, service=Name("charon")),
+            Script(node=CRISIS_FIREWALL, script=_LOAD),
+            # The commune may have asked between the start and the load, and been refused.
+            _forget(video),
+            _bring_up(video),
+        ),
         healed=(shows(STATION, through), shows(CRISIS_FIREWALL, administered)),
         healed_within=60,
         must=(f"tunnel/up/{video.name}",),
@@ -48,15 +54,27 @@ def _tunnel_stopped(intent: Intent, video: Tunnel) -> Fault:
     )
 
 
-def _changed_at_both_ends(video: Tunnel, change: str) -> tuple[tuple[Script, ...], tuple[Script, ...]]:
-    """Return the steps that change this connection alone (the other tunnel is the way in), and those that undo it."""
-    both_ends = (CRISIS_FIREWALL, COMMUNE_FIREWALL)
-    up = Script(
+def _forget(video: Tunnel) -> Script:
+    """Return the step that drops what the commune still takes for a tunnel with a peer that has died since."""
+    return Script(
+        node=COMMUNE_FIREWALL, script=f"timeout 10 swanctl --terminate --ike {video.name} --force >/dev/null 2>&1 || :"
+    )
+
+
+def _bring_up(video: Tunnel) -> Script:
+    """Return the step that asks until the tunnel is there: an initiator that was refused once never asks by itself."""
+    return Script(
         node=COMMUNE_FIREWALL,
         script=f"n=0; until timeout 5 swanctl --list-sas --ike {video.name} | grep -q INSTALLED; do\n"
         f"  timeout 10 swanctl --initiate --child {video.name} --timeout 5 >/dev/null 2>&1 || sleep 1\n"
         "  n=$((n + 1)); [ $n -lt 10 ] || exit 1\ndone",
     )
+
+
+def _changed_at_both_ends(video: Tunnel, change: str) -> tuple[tuple[Script, ...], tuple[Script, ...]]:
+    """Return the steps that change this connection alone (the other tunnel is the way in), and those that undo it."""
+    both_ends = (CRISIS_FIREWALL, COMMUNE_FIREWALL)
+    up = _bring_up(video)
     edit = f"sed -i.before-fault '/^\t{video.name} /,/^\t}}/ {{ {change} }}' {_CONF}; {_LOAD}"
     restore = f"[ ! -e {_CONF}.before-fault ] || mv {_CONF}.before-fault {_CONF}; {_LOAD}"
     return (
