@@ -68,6 +68,17 @@ class Diagram:
 
     # --- making nodes -----------------------------------------------------------------------------------------------
 
+    def between(self, level: int, interval: Interval, child: int) -> int:
+        """Return the node that goes on to `child` for one interval of a level, and is empty for the other values."""
+        (low, high), last = interval, self.lasts[level]
+        if child == EMPTY or (low == 0 and high == last):
+            return child
+        if low == 0:
+            return self._intern((level, (high, last), (child, EMPTY)))
+        if high == last:
+            return self._intern((level, (low - 1, last), (EMPTY, child)))
+        return self._intern((level, (low - 1, high, last), (EMPTY, child, EMPTY)))
+
     def test(self, level: int, edges: Iterable[Edge]) -> int:
         """Return the node of a level with these edges, and empty for every value that no edge has.
 
@@ -163,12 +174,13 @@ class Diagram:
         children: list[int] = []
         i = j = 0
         previous = -1
-        while i < len(ends_one):
+        count, combine = len(ends_one), self.combine
+        while i < count:
             end_one, end_two = ends_one[i], ends_two[j]
             child_one, child_two = children_one[i], children_two[j]
-            end = min(end_two, end_one)
+            end = end_one
             if end_two < end_one and child_one in (absorbs_one, neutral_one):
-                start, j, end = j, bisect_left(ends_two, end_one, j), end_one
+                start, j = j, bisect_left(ends_two, end_one, j)
                 end_two, child = ends_two[j], constant
                 if child_one == neutral_one:
                     previous, child = _copy(ends_two, children_two, slice(start, j), (ends, children)), children_two[j]
@@ -178,15 +190,19 @@ class Diagram:
                 if child_two == neutral_two:
                     previous, child = _copy(ends_one, children_one, slice(start, i), (ends, children)), children_one[i]
             else:
-                child = self.combine(operation, child_one, child_two)
+                child = combine(operation, child_one, child_two)
+                if end_two < end_one:
+                    end = end_two
             if child == previous:
                 ends[-1] = end
             else:
                 ends.append(end)
                 children.append(child)
                 previous = child
-            i += end_one == end
-            j += end_two == end
+            if end_one == end:
+                i += 1
+            if end_two == end:
+                j += 1
         return children[0] if len(children) == 1 else self._intern((level, tuple(ends), tuple(children)))
 
     def any(self, nodes: Iterable[int]) -> int:
@@ -245,7 +261,7 @@ class Diagram:
                 if all(self.nodes[child][0] > new for _, _, child in edges):
                     found = self.test(new, edges)
                 else:
-                    found = self.any(self.combine(AND, self.test(new, [(*e[:2], FULL)]), e[2]) for e in edges)
+                    found = self.any(self.combine(AND, self.between(new, e[:2], FULL), e[2]) for e in edges)
                 done[node] = found
             return found
 

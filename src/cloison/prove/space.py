@@ -160,7 +160,7 @@ class Region:
         """
         level = self.space.level_of(name)
         for low, high, node in self.space.split(self.node, level):
-            those = self.space.test(level, [(low, high, FULL)])
+            those = self.space.between(level, (low, high), FULL)
             yield (low, high), Region(self.space, self.space.combine(AND, those, node))
 
     def witness(self, *wishes: Region) -> Packet:
@@ -250,14 +250,16 @@ class Space(Diagram):
         for name in sorted(values, key=self._levels.__getitem__, reverse=True):
             level, allowed = self._levels[name], values[name]
             if isinstance(allowed, int):
-                intervals: Sequence[Interval] = ((allowed, allowed),)
-            else:
-                intervals = sorted(allowed) if isinstance(allowed, frozenset) else (allowed,)
+                allowed = (allowed, allowed)
+            intervals = sorted(allowed) if isinstance(allowed, frozenset) else (allowed,)
             for low, high in intervals:
                 if not 0 <= low <= high <= self.lasts[level]:
                     msg = f"{name}: {low}–{high} is not within 0–{self.lasts[level]}"
                     raise ValueError(msg)
-            node = self.test(level, [(low, high, node) for low, high in intervals])
+            if len(intervals) == 1:
+                node = self.between(level, intervals[0], node)
+            else:
+                node = self.test(level, [(low, high, node) for low, high in intervals])
         return Region(self, node)
 
     def union(self, regions: Iterable[Region]) -> Region:
@@ -305,7 +307,7 @@ class Space(Diagram):
         """Return the node of a box."""
         node = FULL
         for level in sorted(box, reverse=True):
-            node = self.test(level, [(*box[level], node)])
+            node = self.between(level, box[level], node)
         return node
 
     def first_path(self, node: int) -> dict[int, Interval]:
