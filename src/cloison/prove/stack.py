@@ -136,15 +136,15 @@ class Stack:
         found = self.settings.get(name)
         return int(found.value) if found and found.value.isdecimal() else default
 
-    def for_interface(self, version: Version, interface: str, name: str) -> int:
-        """Return a setting of one interface: its own value, or else the one that new interfaces get (`default`).
+    def for_interface(self, version: Version, interface: str, name: str, *, made_later: bool) -> int:
+        """Return a setting of one interface, 0 where the configuration gives it none.
 
-        A value that `all` gives to every interface at once counts too, see ip-sysctl of the kernel.
+        `default` is given to interfaces that are made later than the setting, such as that of the IKE daemon. Of
+        disable_ipv6, `all` gives its value to every interface there is (ip-sysctl of the kernel's documentation).
         """
-        prefix = f"net.ipv{version}.conf"
-        if f"{prefix}.{interface}.{name}" in self.settings:
-            return self.setting(f"{prefix}.{interface}.{name}")
-        return self.setting(f"{prefix}.default.{name}")
+        scopes = [interface, *(["default"] if made_later else []), *(["all"] if name == "disable_ipv6" else [])]
+        names = (f"net.ipv{version}.conf.{scope}.{name}" for scope in scopes)
+        return next((self.setting(name) for name in names if name in self.settings), 0)
 
     def own(self, version: Version) -> Iterator[OwnAddress]:
         """Yield the addresses of one family, in the order of the configuration."""

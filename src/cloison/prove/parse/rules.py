@@ -53,7 +53,7 @@ def read_rule(statement: Statement, words: list[str]) -> PolicyRule:
         elif word in _ACTIONS:
             values["action"] = word
         else:  # its value, if it has one, is the next unknown word
-            unknown = unknown or word
+            unknown = "not" if "not" in {unknown, word} else unknown or word
     if "priority" not in values:
         unknown = unknown or "a rule with no priority"
     kind: _Kind = _ACTIONS.get(values.get("action", values.get("type", "")), "lookup")
@@ -62,6 +62,11 @@ def read_rule(statement: Statement, words: list[str]) -> PolicyRule:
     protocol = _protocol(values["ipproto"]) if "ipproto" in values else None
     if any(ports.values()) and protocol not in WITH_PORTS:
         unknown = unknown or "ports of a protocol that has none, or of any protocol"
+    if "oif" in values:
+        unknown = unknown or "oif"
+    if unknown == "not":  # it matches what it does not say
+        values = {key: value for key, value in values.items() if key in {"priority", "table"}}
+        protocol, ports = None, dict.fromkeys(ports)
     if values.get("action", kind) not in {kind, "lookup"} or "type" in values:
         unknown = unknown or values.get("action") or "type"
     return PolicyRule(
