@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from cloison.flow import Outcome
 
@@ -32,6 +32,33 @@ class TunnelsAre(StrEnum):
 
     UP = "up"
     DOWN = "down"
+
+
+class Identified(Protocol):
+    """What a finding and a change have in common, and are known by."""
+
+    @property
+    def kind(self) -> str: ...  # noqa: D102  see Finding
+    @property
+    def sender(self) -> str: ...  # noqa: D102
+    @property
+    def receiver(self) -> str: ...  # noqa: D102
+    @property
+    def service(self) -> str: ...  # noqa: D102
+    @property
+    def tunnels(self) -> TunnelsAre: ...  # noqa: D102
+    @property
+    def reply(self) -> bool: ...  # noqa: D102
+
+
+def identity_of(found: Identified) -> str:
+    """Return a stable identifier: `<kind>/<sender>--<receiver>--<service>`, slashes in the names as dots.
+
+    `--reply` and `--tunnels-down` follow where they apply.
+    """
+    ends = "--".join(part.replace("/", ".") for part in (found.sender, found.receiver, found.service) if part)
+    tail = ("--reply" if found.reply else "") + ("--tunnels-down" if found.tunnels is TunnelsAre.DOWN else "")
+    return f"{found.kind}/{ends}{tail}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +112,8 @@ class Finding:
 
     @property
     def identity(self) -> str:
-        """Return a stable identifier, the same in every run for the same finding.
-
-        `<kind>/<sender>--<receiver>--<service>`, slashes in the names as dots, with `--reply` and `--tunnels-down`.
-        """
-        ends = "--".join(part.replace("/", ".") for part in (self.sender, self.receiver, self.service) if part)
-        tail = ("--reply" if self.reply else "") + ("--tunnels-down" if self.tunnels is TunnelsAre.DOWN else "")
-        return f"{self.kind}/{ends}{tail}"
+        """Return a stable identifier, the same in every run for the same finding; see `identity_of`."""
+        return identity_of(self)
 
 
 @dataclass(frozen=True, slots=True)
