@@ -98,6 +98,8 @@ class Frames(Space):
         """The names of interfaces, of all devices: the same name has the same number everywhere."""
         self.places = Names("place", first=0)
         """The senders and the receivers."""
+        self.kept: dict[object, object] = {}
+        """What the models of devices made in this space and need again for the next device, by a key of their own."""
 
     def _well_formed(self) -> Region:
         box = self.box
@@ -149,6 +151,10 @@ class Names:
     def numbers(self, names: Iterable[str]) -> frozenset[tuple[int, int]]:
         """Return the numbers of several names, as the intervals that `Space.box` takes."""
         return frozenset((number, number) for number in map(self.number, names))
+
+    def __len__(self) -> int:
+        """Return how many names have a number."""
+        return len(self._names)
 
     def __iter__(self) -> Iterator[str]:
         """Yield every name, in the order of the numbers."""

@@ -1,0 +1,246 @@
+"""A switch as a function on sets of frames: what comes in at a port, and as what it leaves by which others.
+
+The semantics are those of Open vSwitch with `vlan-limit=1`, its default, measured on OVS 3.1 (tests/lab/
+test_switch_differential.py): a port's mode says in which VLAN a frame is and which tag it leaves with; the flow table
+comes first and sees the frame as it arrives.
+
+What is over-approximated: **nothing is assumed to be learnt**, so a frame may reach every port of its VLAN, whatever
+its destination address. What the fields do not keep: the priority in a tag (a frame may leave with a VLAN 0 tag or
+without where that depends on it) and the tag's own EtherType (0x8100 and 0x88a8 are one: OVS treats them alike, a host
+may not take the second). A frame in LLC/SNAP is taken for its Ethernet II form, as OVS does. Behind a third tag nothing
+is known: when it comes to the front, everything may follow it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cloison.prove.openflow import ALL, FLOOD, IN_PORT, NORMAL
+from cloison.prove.statement import Unmodelled
+from cloison.prove.switch import LOCAL
+from cloison.prove.table import Decision, Table
+from cloison.prove.vlan import Tags, VlanPort
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from cloison.prove.openflow import FlowTable, Output
+    from cloison.prove.packet import Frames
+    from cloison.prove.space import Packet, Region
+    from cloison.prove.statement import Statement
+    from cloison.prove.switch import Switch, SwitchBridge, SwitchPort
+
+_MANAGED = "br0"
+"""The bridge whose flows are read back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """What becomes of frames that come in by one port."""
+
+    out: Mapping[str, Region]
+    """By the port they leave by, the frames as they are on the wire; the bridge's own port by the bridge's name."""
+    unknown: Region
+    """Frames, as they came in, of which it is not known where they go; `out` may hold them too."""
+    reasons: tuple[Unmodelled, ...]
+    """Why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that happens to one frame, for an explanation."""
+
+    what: str
+    statement: Statement | None = None
+
+
+class Bridge:
+    """The bridges of one device, as far as frames go. Nothing of it changes but what it has computed already."""
+
+    def __init__(self, frames: Frames, switch: Switch, flows: FlowTable | None, up: Callable[[str], bool]) -> None:
+        """Take a device's rows, its flow table and whether the link of a port is administratively up.
+
+        Without a flow table (`None`), a bridge that is not `secure` has one flow, NORMAL, and one that is has none.
+        """
+        self._frames = frames
+        self._tags = Tags.of(frames)
+        bridges = sorted(switch.bridges, key=lambda bridge: bridge.name != _MANAGED)
+        self._bridge: SwitchBridge | None = bridges[0] if bridges else None
+        own = self._bridge.ports if self._bridge else ()
+        self._foreign = {port.name: bridge for bridge in bridges[1:] for port in bridge.ports}
+        self._ports = {port.name: VlanPort(frames, port) for port in own}
+        self._up = {name: up(name) for name in self._ports}
+        self._table = Table(frames, flows, secure=self._bridge is None or self._bridge.secure)
+        self._numbers = _numbers(own)
+        self._copied_to = {mirror.output for mirror in self._bridge.mirrors} if self._bridge else set()
+        self.ports: tuple[str, ...] = (*self._ports, *self._foreign)
+        """By the name of their interface; the bridge's own by the bridge's."""
+
+    def through(self, port: str, arriving: Region) -> Switched:
+        """Return where frames go that arrive at a port from its cable, or from the host at a port of the switch's own.
+
+        Raises KeyError for a port that is none.
+        """
+        out: dict[str, Region] = {}
+        arriving &= self._tags.sensible
+        if port in self._foreign:
+            other = self._foreign[port]
+            return Switched(out, arriving, (Unmodelled(other.statement, "the flows of another bridge"),))
+        source = self._ports[port]
+        nothing = self._frames.nothing
+        if not self._up[port] or not arriving or self._bridge is None:
+            return Switched(out, nothing, ())
+        opaque = (*self._bridge.opaque, *source.port.opaque)
+        if opaque:
+            return Switched(out, arriving, opaque)
+        decision = self._decision(source.port)
+        unknown, reasons = arriving & decision.unknown, list(decision.reasons)
+        if not unknown:
+            reasons.clear()
+        for outputs, region in decision.known:
+            if sent := arriving & region:
+                unclear = self._send(source, outputs, sent, out)
+                if unclear:
+                    unknown |= sent
+                    reasons += unclear
+        self._mirror(source, arriving, out)
+        out = {name: region for name, region in out.items() if self._up[name]}
+        return Switched(out, unknown, tuple(dict.fromkeys(reasons)))
+
+    def _decision(self, port: SwitchPort) -> Decision:
+        return self._table.decision(self._names_of(port), unnumbered=self._numbers.get(port.number) != port.name)
+
+    @staticmethod
+    def _names_of(port: SwitchPort) -> tuple[Output, ...]:
+        return (port.name,) if port.number is None else (port.name, port.number)
+
+    def _send(
+        self, source: VlanPort, outputs: Iterable[Output], sent: Region, out: dict[str, Region]
+    ) -> list[Unmodelled]:
+        """Add what one flow does with frames; return why that is not all, if it is not."""
+        unclear: list[Unmodelled] = []
+        for output in outputs:
+            if output == NORMAL:
+                unclear += self._normal(source, sent, out)
+                continue
+            if output in {FLOOD, ALL}:
+                names = [name for name in self._ports if name != source.port.name]
+            elif output == IN_PORT:
+                names = [source.port.name]
+            else:
+                name = self._named(output)
+                names = [name] if name is not None and name != source.port.name else []
+                if name is None and isinstance(output, int):
+                    unclear += [
+                        Unmodelled(port.port.statement, "no ofport_request of its own")
+                        for port in self._ports.values()
+                        if self._numbers.get(port.port.number) != port.port.name
+                    ]
+            for name in names:
+                unclear += self._add(name, sent, out)
+        return unclear
+
+    def _named(self, output: Output) -> str | None:
+        """Return the name of the port that an output means."""
+        return str(output) if output in self._ports else self._numbers.get(output)
+
+    def _add(self, name: str, region: Region, out: dict[str, Region]) -> tuple[Unmodelled, ...]:
+        if region and self._counts(name):
+            if self._ports[name].port.opaque:
+                return self._ports[name].port.opaque
+            out[name] = out[name] | region if name in out else region
+        return ()
+
+    def _normal(self, source: VlanPort, sent: Region, out: dict[str, Region]) -> list[Unmodelled]:
+        """Add what NORMAL does: to every other port of the VLAN, but from one protected port to another."""
+        if self._bridge is None or source.port.name in self._copied_to:
+            return []
+        if not self._bridge.forward_bpdu:
+            sent -= self._tags.reserved
+        entered = source.entering(sent)
+        unclear: list[Unmodelled] = []
+        forms: dict[object, Region] = {}
+        for name, target in self._ports.items():
+            apart = source.port.protected and target.port.protected
+            if target is source or apart or not self._counts(name) or name in self._copied_to:
+                continue
+            if target.port.opaque:
+                unclear += target.port.opaque
+                continue
+            if target.form not in forms:
+                forms[target.form] = target.leaving(entered)
+            self._add(name, forms[target.form], out)
+        return unclear
+
+    def _counts(self, name: str) -> bool:
+        """Tell whether frames that leave by a port matter: where its link is down, they still do to a mirror."""
+        return self._up[name] or bool(self._copied_to)
+
+    def _mirror(self, source: VlanPort, arriving: Region, out: dict[str, Region]) -> None:
+        """Add the copies that mirrors make of frames that arrive, whatever flows do with them, and of those that leave.
+
+        A copy leaves as the mirror's port puts out frames of its VLAN, whether or not it carries that.
+        """
+        mirrors = self._bridge.mirrors if self._bridge else ()
+        leaving = dict(out)
+        for mirror in mirrors:
+            target = self._ports.get(mirror.output)
+            if target is None or target is source:
+                continue
+            copied = (
+                [source.within(arriving, mirror.vlans)] if mirror.every or source.port.name in mirror.sources else []
+            )
+            copies = [target.copying(source.entering(region)) for region in copied]
+            for name, region in leaving.items():
+                if (mirror.every or name in mirror.destinations) and name != mirror.output:
+                    port = self._ports[name]
+                    copies.append(target.copying(port.entering(port.within(region, mirror.vlans))))
+            for region in copies:
+                self._add(mirror.output, region, out)
+
+    def deciding(self, port: str, packet: Packet) -> tuple[Step, ...]:
+        """Return what decides about one frame at a port, in words: the flow, the VLAN, where it goes or why not."""
+        if port in self._foreign:
+            other = self._foreign[port]
+            return (Step(f"{port} is a port of bridge {other.name}, whose flows are not known", other.statement),)
+        source = self._ports[port]
+        if not self._up[port] or self._bridge is None:
+            return (Step(f"{port} is shut", source.port.statement),)
+        flow = self._table.deciding(self._names_of(source.port), packet)
+        steps = [Step(*flow)]
+        switched = self.through(port, self._frames.box(**packet))
+        if switched.unknown:
+            return (*steps, *(Step(f"not modelled: {one.what}", one.statement) for one in switched.reasons))
+        steps += [Step(source.in_words(packet), source.port.statement)] if switched.out else []
+        for name, region in switched.out.items():
+            steps.append(Step(self._ports[name].out_words(region), self._ports[name].port.statement))
+        if not switched.out:
+            steps.append(Step(f"leaves {self._bridge.name} by no port", source.port.statement))
+        return tuple(steps)
+
+
+class Hub:
+    """A switch without configuration: every frame goes to every other port that is up, its tags as they are."""
+
+    def __init__(self, frames: Frames, ports: Iterable[str], up: Callable[[str], bool] = lambda _: True) -> None:
+        self._frames = frames
+        self.ports = tuple(ports)
+        self._up = {name: up(name) for name in self.ports}
+
+    def through(self, port: str, arriving: Region) -> Switched:
+        """Return where frames go that arrive at a port; KeyError for a port that is none."""
+        going = arriving if self._up[port] else self._frames.nothing
+        out = {name: going for name in self.ports if name != port and self._up[name] and going}
+        return Switched(out, self._frames.nothing, ())
+
+
+def _numbers(ports: Iterable[SwitchPort]) -> dict[Output | None, str]:
+    """Return the ports by their OpenFlow number, those left out that have none or ask for one that another asks for."""
+    found: dict[Output | None, str] = {}
+    twice: set[Output | None] = {None}
+    for port in ports:
+        if port.number in found:
+            twice.add(port.number)
+        found[port.number] = port.name
+    return {number: name for number, name in found.items() if number not in twice or number == LOCAL}
