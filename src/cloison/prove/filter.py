@@ -1,0 +1,257 @@
+"""What a device's packet filter does with sets of packets, hook by hook.
+
+The base chains of a hook are passed in the order of their priorities. To drop is final; to accept ends one base chain
+only, the next ones still see the packet (nft(8), "CHAINS"). A filter without a chain at a hook lets everything pass.
+
+Each base chain is compiled once, over every packet; what a set of packets meets is then a few intersections.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from cloison.prove.chain import ACCEPT, DROP, Reached, TableCode
+from cloison.prove.defrag import CONNTRACK_PRIORITY, DEFRAG_PRIORITY, reassembled, sees_fragments, tracked
+from cloison.prove.packet import Connection, Fragment
+from cloison.prove.rule import WILD
+from cloison.prove.ruleset import Match, SetReference, VerdictMap
+from cloison.prove.statement import Unmodelled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from cloison.prove.packet import Frames
+    from cloison.prove.ruleset import BaseChain, Chain, Family, Hook, Ruleset
+    from cloison.prove.space import Region
+
+Layer = Literal["network", "bridge"]
+"""Which of the kernel's ways packets take: that of a router or a host, or that of a bridge."""
+_HIDDEN: Final[Mapping[str, str]] = {
+    "prerouting": "interface_out",
+    "input": "interface_out",
+    "ingress": "interface_out",
+    "output": "interface_in",
+}
+"""The interface that is not known yet, or that there is none of: the kernel then compares an empty name."""
+_FAMILIES: Final[Mapping[Layer, frozenset[Family]]] = {
+    "network": frozenset({"inet", "ip", "ip6", "arp", "netdev"}),
+    "bridge": frozenset({"bridge"}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What becomes of packets at a hook: no packet is in two of the sets."""
+
+    accepted: Region
+    """As they leave the hook: where fragments are put together there, the datagrams they make."""
+    dropped: Region
+    unknown: Region
+    """Packets that something which is not modelled decides about, or may change."""
+    reasons: tuple[Unmodelled, ...]
+    """What is not modelled, where `unknown` is not empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """One base chain."""
+
+    code: TableCode
+    chain: Chain
+    base: BaseChain
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What some base chains, one after the other, do with every packet."""
+
+    accepted: Region
+    dropped: Region
+    unknown: Region
+
+
+class Filter:
+    """The rule set of one device, as functions on sets of packets."""
+
+    def __init__(
+        self, frames: Frames, ruleset: Ruleset, fib: Mapping[str, Region], interfaces: Iterable[str] = ()
+    ) -> None:
+        """Take the answers of the routing tables, and the names of the device's interfaces.
+
+        `fib` holds, by the text of an operand such as `fib saddr . iif oif`, the packets for which the answer is
+        missing; by such as `fib daddr type local`, those whose address is of that type. An operand that is not there
+        is not modelled. Names are needed where a rule has a wildcard: `vlan*` stands for every name known by then.
+        """
+        self.frames = frames
+        self._ruleset = ruleset
+        self._fib = fib
+        frames.interfaces.numbers(interfaces)
+        self._tracked = tracked(ruleset)
+        self._gathered = frames.union(
+            region for family, region in (("ip", frames.ipv4), ("ip6", frames.ipv6)) if family in self._tracked
+        )
+        """The packets whose fragments are put together for their connections to be tracked."""
+        self._domains = {
+            "inet": frames.ip,
+            "ip": frames.ipv4,
+            "ip6": frames.ipv6,
+            "arp": frames.arp,
+            "bridge": frames.everything,
+            "netdev": frames.everything,
+        }
+        self._wildcards = any(isinstance(text, str) and text.endswith("*") for text in _names(ruleset))
+        self._compiled()
+
+    def _compiled(self) -> None:
+        """Forget what was compiled with fewer names of interfaces."""
+        self._codes = [TableCode(self.frames, table, self._fib) for table in self._ruleset.tables]
+        self._stages: dict[tuple[Hook, Layer, bool], Stage] = {}
+        self._known = len(self.frames.interfaces)
+
+    def through(self, hook: Hook, packets: Region, layer: Layer = "network") -> Judged:
+        """Return what becomes of packets at a hook; they carry their interfaces and the state of their connection."""
+        if self._wildcards and len(self.frames.interfaces) != self._known:
+            self._compiled()
+        if hook == "input" and layer == "network":
+            packets = reassembled(self.frames, packets, self.frames.ipv4)
+        early, late = self._stage(hook, layer, early=True), self._stage(hook, layer, early=False)
+        going = packets & early.accepted
+        if layer == "network" and hook in {"prerouting", "output"}:
+            going = reassembled(self.frames, going, self._gathered)
+        accepted = going & late.accepted
+        dropped = (packets & early.dropped) | (going & late.dropped)
+        unknown = (packets & early.unknown) | (going & late.unknown)
+        return Judged(accepted, dropped, unknown, self._reasons(hook, layer, unknown) if unknown else ())
+
+    def rules(self, hook: Hook, layer: Layer = "network") -> Iterator[Reached]:
+        """Yield, for each rule that a base chain of the hook leads to, the packets that reach it and match it.
+
+        A rule that nothing reaches is yielded with the empty set; a rule of a chain that is jumped to, once for each
+        jump that packets take.
+        """
+        for station in self.stations(hook, layer):
+            for one in station.code.walk(station.chain, self._arriving(station, layer)):
+                yield Reached(one.table, one.chain, one.code, one.branch, self._specialised(station, one.packets))
+
+    # --- base chains ------------------------------------------------------------------------------------------------
+
+    def stations(self, hook: Hook, layer: Layer = "network") -> list[Station]:
+        """Return the base chains of a hook, in the order in which packets pass them."""
+        stations = [
+            Station(code, chain, chain.base)
+            for code in self._codes
+            if code.table.family in _FAMILIES[layer]
+            for chain in code.table.chains
+            if chain.base is not None and chain.base.hook == hook
+        ]
+        return sorted(stations, key=lambda station: station.base.priority)
+
+    def _stage(self, hook: Hook, layer: Layer, *, early: bool) -> Stage:
+        """Return what the chains before, or behind, the place where fragments are put together do."""
+        key = (hook, layer, early)
+        found = self._stages.get(key)
+        if found is None:
+            alive, dropped, wild = self.frames.everything, self.frames.nothing, self.frames.nothing
+            for station in self.stations(hook, layer):
+                if early and station.base.priority == DEFRAG_PRIORITY and hook in {"prerouting", "output"}:
+                    wild |= alive & self._perhaps_gathered(station)
+                if early is sees_fragments(hook, station.base.priority):
+                    outcome = self._outcome(station)
+                    wild |= alive & outcome[WILD]
+                    dropped |= alive & outcome[DROP]
+                    alive &= outcome[ACCEPT]
+            unknown = (alive & dropped) | wild
+            found = self._stages[key] = Stage(alive - dropped - wild, dropped - alive - wild, unknown)
+        return found
+
+    def _perhaps_gathered(self, station: Station) -> Region:
+        """Return the fragments that a chain sees, or not: it has the priority at which they are put together."""
+        outcome = self._outcome(station)
+        fragments = self.frames.box(fragment=(Fragment.FIRST, Fragment.LATER)) & self._gathered
+        return fragments & self._domain(station) if outcome[DROP] or outcome[WILD] else self.frames.nothing
+
+    def _domain(self, station: Station) -> Region:
+        """Return the packets that pass a base chain at all."""
+        domain = self._domains[station.code.table.family]
+        base = station.base
+        if base.devices:
+            numbers = self.frames.interfaces.numbers(base.devices)
+            field = "interface_out" if base.hook == "egress" else "interface_in"
+            domain &= self.frames.box(**{field: numbers})
+        if base.type == "nat":
+            domain &= self.frames.box(connection=frozenset({(Connection.NEW, Connection.NEW), (2, 2)}))
+        return domain
+
+    def _outcome(self, station: Station) -> dict[str, Region]:
+        """Return the packets that a base chain may accept, may drop, and those of which it is not known."""
+        domain = self._domain(station)
+        found = {
+            kind: self._specialised(station, region) & domain
+            for kind, region in station.code.outcome(station.chain).items()
+        }
+        found[ACCEPT] |= ~domain
+        if station.base.type == "nat":  # of related packets, the first alone is looked at
+            found[ACCEPT] |= self.frames.box(connection=Connection.RELATED)
+        return found
+
+    def _specialised(self, station: Station, region: Region) -> Region:
+        """Return a set of packets as the chain's rules see them: what is not known there is not told apart."""
+        hook, priority = station.base.hook, station.base.priority
+        hidden = _HIDDEN.get(hook)
+        if hidden is not None:
+            region = (region & self.frames.box(**{hidden: 0})).without(hidden)
+        if hook == "ingress" or (hook in {"prerouting", "output"} and priority <= CONNTRACK_PRIORITY):
+            blind = (region & self.frames.box(connection=Connection.INVALID)).without("connection")
+            if priority == CONNTRACK_PRIORITY and hook != "ingress":
+                return region | blind  # before or behind, as the chains were loaded
+            known = self.frames.box(interface_in=self.frames.interfaces.number("lo"))
+            return (region & known) | (blind - known) if hook == "prerouting" else blind
+        return region
+
+    def _arriving(self, station: Station, layer: Layer) -> Region:
+        """Return the packets that come to a base chain: those that the chains before it do not surely drop."""
+        hook, arriving = station.base.hook, self.frames.everything
+        whole = self._gathered | self.frames.ipv4 if hook == "input" else self._gathered
+        for other in self.stations(hook, layer):
+            if other.chain is station.chain:
+                break
+            outcome = self._outcome(other)
+            arriving &= outcome[ACCEPT] | outcome[WILD]
+        if layer == "network" and not sees_fragments(hook, station.base.priority):
+            arriving = reassembled(self.frames, arriving, whole)
+        return arriving & self._domain(station)
+
+    def _reasons(self, hook: Hook, layer: Layer, unknown: Region) -> tuple[Unmodelled, ...]:
+        """Return what is not modelled that some packets meet."""
+        found: dict[Unmodelled, None] = {}
+        for reached in self.rules(hook, layer):
+            if reached.code.reasons and reached.packets & unknown:
+                found.update(dict.fromkeys(reached.code.reasons))
+        for station in self.stations(hook, layer):
+            found.update(dict.fromkeys(station.code.broken))
+            if station.base.priority in {DEFRAG_PRIORITY, CONNTRACK_PRIORITY}:
+                what = f"priority {station.base.priority}, before or behind the kernel's own"
+                found[Unmodelled(station.chain.statement, what)] = None
+        return tuple(found)
+
+
+def _names(ruleset: Ruleset) -> Iterator[object]:
+    """Yield every value of the tests of a rule set that could be a name."""
+    for table in ruleset.tables:
+        for one in table.sets:
+            for element in one.elements:
+                yield from element
+        for chain in table.chains:
+            for rule in chain.rules:
+                for expression in rule.expressions:
+                    yield from _values(expression)
+
+
+def _values(expression: object) -> Iterator[object]:
+    if isinstance(expression, Match) and not isinstance(expression.elements, SetReference):
+        for element in expression.elements:
+            yield from element
+    elif isinstance(expression, VerdictMap) and not isinstance(expression.entries, SetReference):
+        for element, _ in expression.entries:
+            yield from element
