@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from cloison.prove.chain import ACCEPT, DROP, Reached, TableCode
+from cloison.prove.decide import Step, decided
 from cloison.prove.defrag import CONNTRACK_PRIORITY, DEFRAG_PRIORITY, reassembled, sees_fragments, tracked
 from cloison.prove.packet import Connection, Fragment
 from cloison.prove.rule import WILD
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from cloison.prove.packet import Frames
     from cloison.prove.ruleset import BaseChain, Chain, Family, Hook, Ruleset
-    from cloison.prove.space import Region
+    from cloison.prove.space import Packet, Region
 
 Layer = Literal["network", "bridge"]
 """Which of the kernel's ways packets take: that of a router or a host, or that of a bridge."""
@@ -87,6 +88,7 @@ class Filter:
         self._ruleset = ruleset
         self._fib = fib
         frames.interfaces.numbers(interfaces)
+        self._loopback = frames.interfaces.number("lo")
         self._tracked = tracked(ruleset)
         self._gathered = frames.union(
             region for family, region in (("ip", frames.ipv4), ("ip6", frames.ipv6)) if family in self._tracked
@@ -133,6 +135,34 @@ class Filter:
         for station in self.stations(hook, layer):
             for one in station.code.walk(station.chain, self._arriving(station, layer)):
                 yield Reached(one.table, one.chain, one.code, one.branch, self._specialised(station, one.packets))
+
+    def steps(self, hook: Hook, packet: Packet, layer: Layer = "network") -> tuple[Step, ...]:
+        """Return what decides about one packet, given by every field, in each base chain that it passes at a hook.
+
+        The last is the one that drops it; of a fragment, which is put together before the later chains, the steps end.
+        """
+        found: list[Step] = []
+        for station in self.stations(hook, layer):
+            if packet["fragment"] and packet not in self._arriving(station, layer):
+                break
+            if packet not in self._domain(station):
+                continue
+            step = decided(station.code, station.chain, self._as_seen(station, packet))
+            found.append(step)
+            if step.verdict != ACCEPT:
+                break
+        return tuple(found)
+
+    def _as_seen(self, station: Station, packet: Packet) -> Packet:
+        """Return a packet as the rules of a chain see it."""
+        hook, priority = station.base.hook, station.base.priority
+        seen = dict(packet)
+        if hook in _HIDDEN:
+            seen[_HIDDEN[hook]] = 0
+        untracked = hook == "ingress" or (hook in {"prerouting", "output"} and priority < CONNTRACK_PRIORITY)
+        if untracked and not (hook == "prerouting" and packet["interface_in"] == self._loopback):
+            seen["connection"] = Connection.INVALID
+        return seen
 
     # --- base chains ------------------------------------------------------------------------------------------------
 
@@ -205,7 +235,7 @@ class Filter:
             blind = (region & self.frames.box(connection=Connection.INVALID)).without("connection")
             if priority == CONNTRACK_PRIORITY and hook != "ingress":
                 return region | blind  # before or behind, as the chains were loaded
-            known = self.frames.box(interface_in=self.frames.interfaces.number("lo"))
+            known = self.frames.box(interface_in=self._loopback)
             return (region & known) | (blind - known) if hook == "prerouting" else blind
         return region
 
