@@ -27,8 +27,9 @@ faults: setup ## Break a twin in every way of the catalogue, audit it whole each
 	$(PYTHON) scripts/faults
 	.venv/bin/cloison lab down
 
-bench: setup ## Measure how the cost grows with the communes (minutes)
+bench: setup ## Measure how the cost grows, with the communes and with the rules (minutes)
 	$(PYTHON) benchmarks/growth.py
+	$(PYTHON) benchmarks/algebra.py
 
 # Whatever a test does with a twin, it is not the one of `make demo`.
 test: export CLOISON_LAB := test
