@@ -149,8 +149,8 @@ def trying(kind: str, count: int) -> tuple[float, float]:
     rules, chance = LISTS[kind](count), Random(1)  # noqa: S311  the same packets every time
     named = [sorted({c[f.name][0] for c, _ in rules if f.name in c}) or [0] for f in FIELDS]
     ready = [([c.get(f.name, (0, f.last)) for f in FIELDS], permit) for c, permit in rules]
-    tried, permitted, started = 0, 0, time.perf_counter()
-    while (passed := time.perf_counter() - started) < 0.25:
+    tried, permitted, started = 0, 0, time.process_time()
+    while (passed := time.process_time() - started) < 0.25:
         packet = [chance.choice(values) for values in named]
         for bounds, permit in ready:
             if all(low <= value <= high for (low, high), value in zip(bounds, packet, strict=True)):
@@ -205,9 +205,10 @@ def main() -> None:
                 )
     Console(width=160).print(
         table,
-        "One run on this machine, each engine and size in a fresh process, seconds of the processor, making the spaces "
-        "included; another run differs by some tens of per cent.\nNodes: ours, all that were made; oxidd's, those of the result, before the change. Its memory is "
-        "mostly its table, whose size is chosen beforehand.\n"
+        "One run on this machine, each engine and size in a fresh process; seconds of the processor, making the space "
+        "included. Another run differs by some tens of per cent.\n"
+        "Nodes: ours, all that were made; oxidd's, those of the result before the change. Its memory is mostly its "
+        "table, whose size is chosen beforehand.\n"
         "To try: packets drawn among the addresses, protocols and ports that the rules name, to meet one wrong "
         "combination of them in 95 of 100 runs.",
         sep="\n",
