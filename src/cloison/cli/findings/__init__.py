@@ -1,0 +1,1 @@
+"""How what the proof found reaches people and machines: one document, and every format made of it."""
