@@ -314,7 +314,12 @@ class Space(Diagram):
         """Return the first box of a node; ValueError when there is none."""
         if node == EMPTY:
             raise ValueError(NO_PACKET)
-        return dict(next(self.paths(node)))
+        path = {}
+        while node > FULL:
+            level = self.nodes[node][0]
+            low, high, node = next(self.edges(node))
+            path[level] = (low, high)
+        return path
 
     def widened(self, box: Mapping[int, Interval], node: int) -> dict[int, Interval]:
         """Return the widest box within a node that holds a box of it: the deepest level is widened first."""
