@@ -6,13 +6,12 @@ The words are those of nft(8). An operand names what is compared by nft's own wo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
+from cloison.model import EquipmentName, Untrusted
 from cloison.prove.space import Interval
-
-if TYPE_CHECKING:
-    from cloison.prove.statement import Statement
+from cloison.prove.statement import Place, Statement
 
 Family = Literal["inet", "ip", "ip6", "bridge", "netdev", "arp"]
 Hook = Literal["prerouting", "input", "forward", "output", "postrouting", "ingress", "egress"]
@@ -155,3 +154,53 @@ class Ruleset:
     """Every table of a device."""
 
     tables: tuple[Table, ...]
+
+
+def meaning(ruleset: Ruleset) -> Ruleset:
+    """Return the ruleset without what tells two texts of one meaning apart: places, words, what decides nothing.
+
+    Opaque expressions that stand side by side are one; elements are in order, and a rule has no comment.
+    """
+    return Ruleset(tuple(_table(one) for one in ruleset.tables))
+
+
+def _table(table: Table) -> Table:
+    chains = tuple(
+        replace(one, statement=_NOWHERE, rules=tuple(Rule(_NOWHERE, _plain(rule.expressions)) for rule in one.rules))
+        for one in table.chains
+    )
+    sets = tuple(_ordered(replace(one, statement=_NOWHERE)) for one in table.sets)
+    return Table(
+        _NOWHERE,
+        table.family,
+        table.name,
+        tuple(sorted(chains, key=lambda one: one.name)),
+        tuple(sorted(sets, key=lambda one: one.name)),
+    )
+
+
+def _ordered(named: NamedSet) -> NamedSet:
+    if not named.verdicts:
+        return replace(named, elements=tuple(sorted(named.elements, key=repr)))
+    pairs = sorted(zip(named.elements, named.verdicts, strict=True), key=repr)
+    return replace(named, elements=tuple(one for one, _ in pairs), verdicts=tuple(one for _, one in pairs))
+
+
+def _plain(expressions: tuple[Expression, ...]) -> tuple[Expression, ...]:
+    kept: list[Expression] = []
+    for one in expressions:
+        if isinstance(one, Inert) or (isinstance(one, Opaque) and kept and isinstance(kept[-1], Opaque)):
+            continue
+        kept.append(replace(one, text="") if isinstance(one, Limit | Opaque) else _sorted(one))
+    return tuple(kept)
+
+
+def _sorted(expression: Expression) -> Expression:
+    if isinstance(expression, Match) and isinstance(expression.elements, tuple):
+        return replace(expression, elements=tuple(sorted(expression.elements, key=repr)))
+    if isinstance(expression, VerdictMap) and isinstance(expression.entries, tuple):
+        return replace(expression, entries=tuple(sorted(expression.entries, key=repr)))
+    return expression
+
+
+_NOWHERE = Statement(Place(EquipmentName("no-site/no-device"), "", 0), Untrusted(""))

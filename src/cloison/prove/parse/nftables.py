@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Final, NoReturn, get_args
 
 from cloison.errors import DeviceError
 from cloison.model import Untrusted
-from cloison.prove.parse.nftables_conditions import values_of
+from cloison.prove.parse.nftables_conditions import full_key, values_of
 from cloison.prove.parse.nftables_operands import OPERANDS, SET_TYPES, NotModelledError
 from cloison.prove.parse.nftables_plan import plan_of, set_plan_of
-from cloison.prove.parse.nftables_shape import Unreadable, shape_of
-from cloison.prove.ruleset import BaseChain, Chain, Family, NamedSet, Rule, Ruleset, Table
+from cloison.prove.parse.nftables_shape import shape_of
+from cloison.prove.ruleset import BaseChain, Chain, Family, NamedSet, Opaque, Rule, Ruleset, Table
 from cloison.prove.statement import Notice, Parsed, Place, Statement, Unmodelled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Mapping, Sequence
 
     from cloison.model import EquipmentName
     from cloison.prove.parse.nftables_operands import Kind
+    from cloison.prove.parse.nftables_plan import SetPlan
     from cloison.prove.ruleset import Element, Expression, Hook
 
 SECTION: Final = "filter"
@@ -208,7 +209,7 @@ class _Section:
             plan = set_plan_of(shape) if shape else None
             opaque = kinds is None or bool(flags & {"dynamic", "timeout"}) or bool(plan and (plan.timed or plan.data))
             opaque = opaque or (bool(data) and data != "verdict")
-            elements = _elements(plan.elements, kinds, literals) if plan and kinds and not opaque else ()
+            elements = _elements(plan, kinds, literals) if plan and kinds and not opaque else ()
         except NotModelledError:
             opaque, elements = True, ()
         except ValueError as error:
@@ -219,19 +220,16 @@ class _Section:
 
 
 def _what(expression: Expression) -> str:
-    return Untrusted(getattr(expression, "text", "")).shown(200)
+    return Untrusted(expression.text if isinstance(expression, Opaque) else "").shown(200)
 
 
-def _kinds(words: str, known: object) -> tuple[Kind, ...] | None:
+def _kinds(words: str, known: Mapping[str, Kind]) -> tuple[Kind, ...] | None:
     """Return what the parts of an element hold; None where one is not known."""
-    names = words.split(" . ")
-    table = known if isinstance(known, dict) else {}
-    found = [table.get(name.removeprefix("meta ") if name.endswith(("iifname", "oifname")) else name) for name in names]
-    return tuple(found) if all(found) else None
+    found = [known.get(full_key(name)) for name in words.split(" . ")]
+    kinds = tuple(kind for kind in found if kind is not None)
+    return kinds if len(kinds) == len(found) else None
 
 
-def _elements(
-    parts: tuple[tuple[object, ...], ...], kinds: tuple[Kind, ...], literals: Sequence[str]
-) -> tuple[Element, ...]:
-    made: object = values_of(parts, kinds)  # type: ignore[arg-type]
-    return made(literals) if callable(made) else made  # type: ignore[return-value]
+def _elements(plan: SetPlan, kinds: tuple[Kind, ...], literals: Sequence[str]) -> tuple[Element, ...]:
+    made = values_of(plan.elements, kinds)
+    return made(literals) if callable(made) else made

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cloison.prove.parse.nftables_operands import (
     INTERFACE,
     OPERANDS,
+    PRESENCE,
     STATE,
     STATE_BITS,
     TCP_FLAGS,
@@ -100,8 +101,10 @@ def understood(
     if condition.relation in {"<", ">", "<=", ">="}:
         return granted, _ordered(condition, condition.elements, operands, kinds)
     if condition.relation == "!":
-        raise NotModelledError("!")
+        raise NotModelledError(condition.relation)
     negated = condition.relation == "!="
+    if kinds == (PRESENCE,):
+        return granted, _presence(condition.elements, operands, negated=negated)
     return granted, filled(condition.elements, kinds, lambda elements: Match(operands, elements, negated))
 
 
@@ -122,6 +125,12 @@ def understood_map(
         return VerdictMap(operands, tuple(zip(elements, verdicts, strict=True)))
 
     return granted, filled(tuple(element for element, _ in entries), kinds, made)
+
+
+def full_key(words: str) -> str:
+    """Return the one spelling that an operand has in the model."""
+    bare = words.removeprefix("meta ")
+    return bare if bare in {"iifname", "oifname", "iif", "oif"} else words
 
 
 def kinds_of(selectors: Sequence[Selector]) -> tuple[Kind, ...]:
@@ -189,7 +198,7 @@ def _value(part: Part, kind: Kind) -> Value | Callable[[Sequence[str]], Value]:
 
 def _span(part: Span, kind: Kind) -> Value | Callable[[Sequence[str]], Value]:
     if kind is INTERFACE:
-        raise NotModelledError("-")
+        raise NotModelledError(str(part))
     first, last = _value(part.first, kind), _value(part.last, kind)
 
     def between(low: Value, high: Value) -> Value:
@@ -220,7 +229,7 @@ def bits(part: Part, kind: Kind) -> int:
     number = 0
     for word in part.names if isinstance(part, Bits) else (part,):
         if not isinstance(word, str) or kind.spelt == "name":
-            raise NotModelledError("&")
+            raise NotModelledError(str(word))
         value = _named(word, kind)
         number |= value[0] if isinstance(value, tuple) else 0
     return number
@@ -256,6 +265,12 @@ def _states(condition: Condition, elements: Elements, written: Part | None) -> M
 
     passing = sorted(int(state) for bit, state in STATE_BITS.items() if passes(bit))
     return Match((Operand("ct state"),), tuple(((state, state),) for state in passing))
+
+
+def _presence(elements: Elements, operands: tuple[Operand, ...], *, negated: bool) -> Match:
+    """Return a test of what is missing (0) or exists, as one of 0."""
+    (value,) = {bits(element[0], PRESENCE) for element in elements}
+    return Match(operands, (((0, 0),),), negated=negated is (value == 0))
 
 
 def _flags(condition: Condition, elements: Elements, operand: Operand) -> Match:

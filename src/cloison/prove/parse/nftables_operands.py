@@ -65,7 +65,10 @@ _ICMPV6_CODES: Final = {
     "no-route": 0, "admin-prohibited": 1, "addr-unreachable": 3, "port-unreachable": 4, "policy-fail": 5,
     "reject-route": 6,
 }  # fmt: skip
-_ETHERNET_TYPES: Final = {"ip": 0x0800, "arp": 0x0806, "vlan": 0x8100, "8021q": 0x8100, "8021ad": 0x88A8, "ip6": 0x86DD}
+_ETHERNET_TYPES: Final = {
+    "ip": 0x0800, "arp": 0x0806, "vlan": 0x8100, "8021q": 0x8100, "8021ad": 0x88A8,
+    "ip6": 0x86DD,
+}  # fmt: skip
 _ARP_OPERATIONS: Final = {
     "request": 1, "reply": 2, "rrequest": 3, "rreply": 4, "inrequest": 8, "inreply": 9, "nak": 10,
 }  # fmt: skip
@@ -78,7 +81,8 @@ _ROUTE_TYPES: Final = {
 NFPROTO_IPV4, NFPROTO_IPV6 = 2, 10
 # linux/netfilter/nf_conntrack_common.h, NF_CT_STATE_*_BIT: the number that nft shows for a state, and ours.
 STATE_BITS: Final = {
-    1: Connection.INVALID, 2: Connection.ESTABLISHED, 4: Connection.RELATED, 8: Connection.NEW, 64: Connection.UNTRACKED,
+    1: Connection.INVALID, 2: Connection.ESTABLISHED, 4: Connection.RELATED, 8: Connection.NEW,
+    64: Connection.UNTRACKED,
 }  # fmt: skip
 
 ADDRESS4 = Kind(32, spelt="ipv4")
@@ -177,12 +181,13 @@ def _number(text: str) -> int:
         raise ValueError(msg) from error
 
 
+_SOCKETS: Final = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
+
+
 def _addresses(kind: Kind, text: str) -> tuple[int, int]:
     address, slash, length = text.partition("/")
     try:
-        number = int.from_bytes(
-            socket.inet_pton(socket.AF_INET if kind.bits == 32 else socket.AF_INET6, address), "big"
-        )  # noqa: PLR2004  an IPv4 address
+        number = int.from_bytes(socket.inet_pton(_SOCKETS[kind.spelt], address), "big")
     except OSError as error:
         msg = f"an {kind.spelt} address"
         raise ValueError(msg) from error

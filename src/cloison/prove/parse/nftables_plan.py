@@ -11,6 +11,7 @@ from cloison.prove.parse.nftables_conditions import (
     Hole,
     Selector,
     Span,
+    full_key,
     understood,
     understood_map,
 )
@@ -120,16 +121,13 @@ def _worded(made: Callable[[str], Expression], shape: str, start: int, end: int)
 
     def fill(literals: Sequence[str]) -> Expression:
         rest = iter(literals[before:])
-        return made("".join(_back(SPELT.get(char), char, rest) for char in text))
+        return made("".join(_back(SPELT[char], next(rest)) if char in SPELT else char for char in text))
 
     return fill
 
 
-def _back(kind: str | None, char: str, rest: object) -> str:
-    if kind is None:
-        return char
-    text = next(rest)  # type: ignore[call-overload]  an iterator of texts
-    return f'"{text}"' if kind == "string" else str(text)
+def _back(kind: str, literal: str) -> str:
+    return f'"{literal}"' if kind == "string" else literal
 
 
 def _plain(word: str) -> Verdict:
@@ -224,12 +222,7 @@ def _reference(node: Node) -> SetReference:
 
 def _selector(node: Node) -> Selector:
     masks = children(node)
-    return Selector(text_of(node.children[0]).removeprefix("meta ") if _bare(node) else text_of(node.children[0]),
-                    _part(masks[0]) if masks else None)  # fmt: skip
-
-
-def _bare(node: Node) -> bool:
-    return text_of(node.children[0]) in {"meta iifname", "meta oifname", "meta iif", "meta oif"}
+    return Selector(full_key(text_of(node.children[0])), _part(masks[0]) if masks else None)
 
 
 def _concatenated(node: Node) -> tuple[Part, ...]:

@@ -23,7 +23,8 @@ _LITERAL = re.compile(
     r"""
     "(?P<string>[^"]*)"
   | \#.*
-  | (?P<kept>&\ [0-9a-fA-F][\w.:]* | [!=]=\ 0(?:x0+)?(?!\S) | tcp\ flags\ (?:[!=]=?\ )?\d\w* | (?:jump|goto)\ \S+ | @\S+)
+  | (?P<kept>&\ [0-9a-fA-F:][\w.:]*
+            | [!=]=\ 0(?:x0+)?(?!\S) | tcp\ flags\ (?:[!=]=?\ )?\d\w* | (?:jump|goto)\ \S+ | @\S+)
   | (?<![^\s{(\[,:!/-])(?:
       (?P<number>(?:(?<![A-Za-z_]-)|(?<=[0-9a-f]-))(?:0x[0-9a-fA-F]+|\d+)(?![\w.:])(?!-[A-Za-z]))
     | (?P<ipv4>\d+\.\d+\.\d+\.\d+(?:/\d+)?)(?![\w.])
@@ -93,7 +94,7 @@ _TOKEN = re.compile(
   | (?P<KEY>(?:{_KEY.replace(" ", chr(92) + " ")}|{_BARE})(?![\w./-])|@(?:ll|nh|th|ih),\d+,\d+)
   | (?P<HOLE>[\x01-\x05])
   | (?P<REFERENCE>@[A-Za-z_][\w./-]*)
-  | (?P<NAME>[A-Za-z0-9_][\w.:/-]*\*?)
+  | (?P<NAME>(?:::)?[A-Za-z0-9_][\w.:/-]*\*?)
   | (?P<SIGN>==|!=|<=|>=|<<|>>|[{{}}(),:.\-|&/<>!^=\[\];*])
   | (?P<SPACE>\s+)
     """,
@@ -174,6 +175,6 @@ def tree_of(words: list[Lexeme], start: str) -> Tree[Token] | None:
     from lark.exceptions import UnexpectedInput  # noqa: PLC0415
 
     try:
-        return grammar().parse(words, start=start)  # type: ignore[arg-type]  # what `Given` takes
+        return grammar().parse(words, start=start)
     except UnexpectedInput:
         return None
