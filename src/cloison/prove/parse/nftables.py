@@ -57,7 +57,7 @@ class _Section:
 
     def __init__(self, device: EquipmentName, text: str) -> None:
         self._device = device
-        self._lines = text.split("\n")
+        self._lines = text.rstrip("\n").split("\n")
         self._next = 0
         self._line = 0
         self._read = 0
@@ -198,9 +198,12 @@ class _Section:
     def _set(self, head: str, name: str) -> NamedSet:
         statement = self._statement(head)
         values: dict[str, str] = {}
+        where, shown = self._line, head
         while (line := self._inside(f"set {name}")) is not None:
             word, _, rest = line.partition(" ")
             values[word] = rest.removeprefix("= ")
+            if word == "elements":
+                where, shown = self._line, line
         kind, _, data = (values.get("type") or values.get("typeof") or "").partition(" : ")
         kinds = _kinds(kind, SET_TYPES if "type" in values else OPERANDS)
         flags = set(re.findall(r"\w+", values.get("flags", "")))
@@ -213,7 +216,8 @@ class _Section:
         except NotModelledError:
             opaque, elements = True, ()
         except ValueError as error:
-            self._broken(str(error).removeprefix("expected "), head)
+            self._line = where
+            self._broken(str(error).removeprefix("expected "), shown)
         if opaque:
             self._unmodelled.append(Unmodelled(statement, Untrusted(head.removesuffix(" {")).shown(100)))
         return NamedSet(statement, name, elements, plan.verdicts if plan and not opaque else (), opaque)
