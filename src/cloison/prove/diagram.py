@@ -164,31 +164,28 @@ class Diagram:
     def _merged(self, operation: int, one: int, two: int) -> int:
         """Walk the edges of two nodes of one level side by side.
 
-        Where one side alone decides, the edges of the other are leapt over or copied in one stroke: there may be
-        thousands of them.
+        Where one side decides, the edges of the other, perhaps thousands, are leapt over or copied in one stroke.
         """
         constant, absorbs_one, neutral_one, absorbs_two, neutral_two = LAWS[operation]
         level, ends_one, children_one = self.nodes[one]
         _, ends_two, children_two = self.nodes[two]
-        ends: list[int] = []
-        children: list[int] = []
-        i = j = 0
-        previous = -1
+        made: tuple[list[int], list[int]] = ([], [])
+        ends, children = made
+        i, j, previous = 0, 0, -1
         count, combine = len(ends_one), self.combine
         while i < count:
             end_one, end_two = ends_one[i], ends_two[j]
-            child_one, child_two = children_one[i], children_two[j]
-            end = end_one
+            child_one, child_two, end = children_one[i], children_two[j], end_one
             if end_two < end_one and child_one in (absorbs_one, neutral_one):
                 start, j = j, bisect_left(ends_two, end_one, j)
                 end_two, child = ends_two[j], constant
                 if child_one == neutral_one:
-                    previous, child = _copy(ends_two, children_two, slice(start, j), (ends, children)), children_two[j]
+                    previous, child = _copy(ends_two, children_two, slice(start, j), made), children_two[j]
             elif end_one < end_two and child_two in (absorbs_two, neutral_two):
                 start, i, end = i, bisect_left(ends_one, end_two, i), end_two
                 end_one, child = ends_one[i], constant
                 if child_two == neutral_two:
-                    previous, child = _copy(ends_one, children_one, slice(start, i), (ends, children)), children_one[i]
+                    previous, child = _copy(ends_one, children_one, slice(start, i), made), children_one[i]
             else:
                 child = combine(operation, child_one, child_two)
                 if end_two < end_one:
