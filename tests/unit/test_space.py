@@ -209,6 +209,25 @@ def test_a_sample_is_in_the_set(region: Region, seed: int) -> None:
             region.sample(Random(seed))  # noqa: S311  a test
 
 
+@pytest.mark.parametrize("seed", range(60))
+def test_scattered_packets_are_kept_apart(seed: int) -> None:
+    chance = Random(seed)  # noqa: S311  the same packets every time
+    packets = [packet for packet in PACKETS if chance.random() < (0.02, 0.1, 0.5)[seed % 3]]
+    region = SPACE.union(SPACE.box(**packet) for packet in packets)
+    assert members(region) == packets
+    for name in NAMES:
+        taken = {packet[name] for packet in packets}
+        assert {v for low, high in region.values(name) for v in range(low, high + 1)} == taken
+        for interval, part in region.per(name):
+            assert part == region & SPACE.box(**{name: interval})
+            assert part.values(name) == {interval}
+    kept = {(packet["b"], packet["d"]) for packet in packets}
+    assert members(region.without("a", "c")) == [packet for packet in PACKETS if (packet["b"], packet["d"]) in kept]
+    swapped = [packet | {"a": packet["c"], "c": packet["a"]} for packet in packets]
+    assert region.swapping(("a", "c")) == SPACE.union(SPACE.box(**packet) for packet in swapped)
+    assert region.swapping() == region
+
+
 def test_samples_are_even() -> None:
     region = SPACE.box(a=0, b=0, c=0) | SPACE.box(a=(6, 7), b=(1, 3), d=1)
     chance = Random(5)  # noqa: S311  the same draws every time
