@@ -20,10 +20,13 @@ def _intervals(*texts: str) -> frozenset[Interval]:
     return frozenset((int(network[0]), int(network[-1])) for network in networks)
 
 
-ZERO_NETWORK: Final = _intervals("0.0.0.0/8")
+NOBODY: Final = _intervals("0.0.0.0/32")
+"""Linux takes the rest of 0.0.0.0/8 for addresses like any other (since 5.3)."""
 MULTICAST: Final = _intervals("224.0.0.0/4")
 LOCAL_MULTICAST: Final = _intervals("224.0.0.0/24")
 LIMITED_BROADCAST: Final = _intervals("255.255.255.255/32")
+LOCALHOST: Final[Interval] = (0x7F000001, 0x7F000001)
+"""The one address of the loopback: no interface has the rest of 127.0.0.0/8."""
 LOOPBACK: Final[Mapping[Version, frozenset[Interval]]] = {4: _intervals("127.0.0.0/8"), 6: _intervals("::1/128")}
 LINK_LOCAL: Final = _intervals("fe80::/10")
 TO_MANY: Final[Mapping[Version, frozenset[Interval]]] = {
@@ -31,7 +34,7 @@ TO_MANY: Final[Mapping[Version, frozenset[Interval]]] = {
     6: _intervals("ff00::/8", "fe80::/10"),
 }
 """Destinations that are not looked up: to many at once; and of IPv6 those that mean something on one link only."""
-AS_ZERO: Final = ZERO_NETWORK | MULTICAST | LIMITED_BROADCAST
+AS_ZERO: Final = NOBODY | MULTICAST | LIMITED_BROADCAST
 """Destinations that `fib saddr` of nft takes for 0.0.0.0 (`get_saddr` of nft_fib_ipv4.c)."""
 NARROW: Final = frozenset(
     interval for flags in range(16) for scope in (0, 1) for interval in _intervals(f"ff{flags:x}{scope:x}::/16")
@@ -51,17 +54,12 @@ def refused(frames: Frames, version: Version) -> Region:
     legal = nobody | box(destination=LIMITED_BROADCAST | LOCAL_MULTICAST) | igmp
     return frames.union(
         [
-            loopback,
+            loopback - box(destination=LIMITED_BROADCAST),  # those are left to the validation of the source
             box(source=MULTICAST | LIMITED_BROADCAST),
-            box(source=ZERO_NETWORK) - legal,
-            box(destination=ZERO_NETWORK) - nobody,
+            box(source=NOBODY) - legal,
+            box(destination=NOBODY) - nobody,
         ]
     )
-
-
-def unspecified_source(frames: Frames) -> Region:
-    """Return the packets of IPv4 whose source is not validated; those that are legal are not in `refused`."""
-    return frames.box(source=ZERO_NETWORK)
 
 
 def never_forwarded(frames: Frames, version: Version) -> Region:
@@ -78,4 +76,4 @@ def never_missing(frames: Frames, version: Version) -> Region:
     """
     if version == 6:  # noqa: PLR2004  the family
         return frames.box(source=LINK_LOCAL) | frames.box(source=0, protocol=ICMPV6, destination=LINK_LOCAL)
-    return frames.box(source=ZERO_NETWORK, destination=LIMITED_BROADCAST | LOCAL_MULTICAST)
+    return frames.box(source=NOBODY, destination=LIMITED_BROADCAST | LOCAL_MULTICAST)

@@ -8,46 +8,28 @@ ip6_output.c. It is shown equal to the kernel's own answers by tests/lab/test_ke
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from cloison.prove import martian
-from cloison.prove.fib import Decision, bounds, lookups, rules_of, tables
+from cloison.prove.fib import bounds, lookups, rules_of, tables
+from cloison.prove.forwarded import Forwarded, Outcome, Sorting, outcome_of
 from cloison.prove.packet import ETHERNET_IPV4, ETHERNET_IPV6, Fragment
 from cloison.prove.stack import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from cloison.prove.fib import Lookup
+    from cloison.prove.fib import Decision, Lookup
     from cloison.prove.packet import Frames
     from cloison.prove.space import Interval, Packet, Region
-    from cloison.prove.stack import Address, Network, PolicyRule, Stack, Version
-    from cloison.prove.statement import Unmodelled
+    from cloison.prove.stack import Network, PolicyRule, Stack, Version
 
 TYPES: Final[Mapping[int, int]] = {4: ETHERNET_IPV4, 6: ETHERNET_IPV6}
 
 
 ZERO = {"source": 0, "destination": 0}
 """0.0.0.0 to 0.0.0.0: to the device, as BOOTP had it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Forwarded:
-    """What became of packets that were looked up. The sets are disjoint, but for `unknown`."""
-
-    out: Mapping[str, Region]
-    """By the interface that they leave by; the field `interface_out` is as it was."""
-    gateways: Mapping[tuple[str, Address | None], Region]
-    """The same, by interface and gateway; None where the destination itself is the neighbour."""
-    local: Region
-    """Delivered to the device itself."""
-    dropped: Region
-    """No route, blackhole, unreachable, prohibit; no forwarding."""
-    unknown: Region
-    """What a statement decides that is not modelled, or may decide: it may go anywhere or nowhere."""
-    reasons: tuple[Unmodelled, ...]
 
 
 class View(NamedTuple):
@@ -57,28 +39,17 @@ class View(NamedTuple):
     destination: str
     source_port: str
     destination_port: str
-    sent: bool
-    """True where the packet counts as one that the device itself sends: every question but that of forwarding."""
+    way: Literal["received", "sent", "back", "fib"]
     protocol: bool = True
     """False where the question names no protocol and no port."""
 
 
-RECEIVED: Final = View("source", "destination", "source_port", "destination_port", sent=False)
-SENT: Final = RECEIVED._replace(sent=True)
-BACK: Final = View("destination", "source", "destination_port", "source_port", sent=True)
-"""Source validation: as if the device itself answered."""
-FIB: Final = BACK._replace(protocol=False)
-"""`fib saddr` of nft: the same, with the addresses alone."""
-
-
-class Outcome(NamedTuple):
-    """What a lookup ends with."""
-
-    kind: str
-    """`unicast`, `local`, `broadcast`, `blackhole`…; `unknown`; `none` where nothing matches."""
-    interface: str = ""
-    via: Address | None = None
-    reason: Unmodelled | None = None
+RECEIVED: Final = View("source", "destination", "source_port", "destination_port", "received")
+SENT: Final = RECEIVED._replace(way="sent")
+BACK: Final = View("destination", "source", "destination_port", "source_port", "back")
+"""Source validation: the way back."""
+FIB: Final = BACK._replace(way="fib", protocol=False)
+"""`fib saddr` of nft: the same, with the addresses alone, and as if the device itself answered."""
 
 
 class Routing:
@@ -143,7 +114,7 @@ class Routing:
 
     def forwarded(self, packets: Region) -> Forwarded:
         """Return what becomes of packets that came in by `interface_in`; what `refused` holds is not taken away."""
-        result = _Sorting(self._frames, packets, self.stack.opaque)
+        result = Sorting(self._frames, packets, self.stack.opaque)
         for version in self.versions:
             result.delivered(self._to_many(version))
             forwards = self.forwards(version)
@@ -157,7 +128,7 @@ class Routing:
 
         Multicast and limited broadcast leave by the interface that has their source for its address.
         """
-        result = _Sorting(self._frames, packets, self.stack.opaque)
+        result = Sorting(self._frames, packets, self.stack.opaque)
         box = self._frames.box
         for version in self.versions:
             many = box(ethernet_type=TYPES[version], destination=martian.TO_MANY[version])
@@ -203,6 +174,14 @@ class Routing:
             accepted.append(self._frames.union(by_link) - martian.refused(self._frames, version))
         return ip - self._frames.union(accepted)
 
+    def _back(self) -> View:
+        """Return how sources are validated: protocol and ports count as soon as a rule for received packets has any.
+
+        Only then does the kernel look into the packet (`fib_rule_requires_fldissect` of include/net/fib_rules.h).
+        """
+        received = (rule for rule in self.stack.rules if rule.version == 4 and rule.interface_in != LOOPBACK)  # noqa: PLR2004  the family
+        return BACK._replace(protocol=any(rule.looks_inside for rule in received))
+
     def _valid(self, version: Version, link: str) -> Region:
         """Return the packets that come in by a link and whose source may."""
         arriving = self._frames.box(ethernet_type=TYPES[version], interface_in=self._frames.interfaces.number(link))
@@ -211,7 +190,7 @@ class Routing:
         mode = self.source_validation(link)
         has_address = any(own.interface == link for own in self.stack.own(4))
         allowed = []
-        for outcome, region in self.outcomes(4, BACK).items():
+        for outcome, region in self.outcomes(4, self._back()).items():
             match outcome.kind:
                 case "unicast":
                     valid = outcome.interface == link or mode == 0 or (mode > 1 and has_address)
@@ -222,8 +201,22 @@ class Routing:
                 case _:
                     valid = mode == 0
             allowed += [region] if valid else []
-        unspecified = martian.unspecified_source(self._frames)
-        return arriving & self._frames.union([*allowed, unspecified])
+        looked_up = self._frames.union([*allowed, self._frames.box(source=martian.NOBODY)])
+        return arriving & (looked_up if mode else looked_up | self._unchecked(link))
+
+    def _unchecked(self, link: str) -> Region:
+        """Return the packets of IPv4 that are valid without a lookup, where there is no rp_filter.
+
+        While nobody has made a rule, only the addresses of the device are looked for; but a packet that leaves by the
+        link it came in by is validated in full wherever the device sends redirects.
+        """
+        if self._tunnel_routes or any(rule.version == 4 for rule in self.stack.rules):  # noqa: PLR2004  the family
+            return self._frames.nothing
+        own = {(address, address) for address in (int(own.address.ip) for own in self.stack.own(4))}
+        unchecked = ~self._frames.box(source=frozenset({martian.LOCALHOST, *own}))
+        names = (f"net.ipv4.conf.{scope}.send_redirects" for scope in ("all", link))
+        redirects = any(self.stack.setting(name, default=1) for name in names)
+        return unchecked - self._leaving(link, 4) if redirects else unchecked
 
     def unverified(self) -> Region:
         """Return the packets for which `fib saddr . iif oif missing` of nft holds where they come in.
@@ -272,7 +265,7 @@ class Routing:
                 continue
             intervals: defaultdict[Outcome, list[Interval]] = defaultdict(list)
             for span in lookup.spans:
-                intervals[_outcome(span.decision)].append((span.first, span.last))
+                intervals[outcome_of(span.decision)].append((span.first, span.last))
             for outcome, of in intervals.items():
                 inside = frozenset(of)
                 here = of_family & self._frames.box(**{view.destination: inside})
@@ -282,20 +275,35 @@ class Routing:
         """Return the packets that a rule matches in a view; None where it matches none."""
         if not rule.selective:
             return self._frames.everything
-        if rule.interface_in and (rule.interface_in == LOOPBACK) is not view.sent:
+        if rule.interface_in and view.way != "back" and (rule.interface_in == LOOPBACK) is (view.way == "received"):
             return None
-        if (rule.interface_out and view is not SENT) or (rule.protocol is not None and not view.protocol):
+        if (rule.interface_out and view.way != "sent") or (rule.protocol is not None and not view.protocol):
             return None
         values: dict[str, int | Interval] = {}
-        if rule.interface_in and not view.sent:
+        if rule.interface_in and view.way == "received":
             values["interface_in"] = self._frames.interfaces.number(rule.interface_in)
+        if rule.destination:
+            values[view.destination] = bounds(rule.destination)
         if rule.protocol is not None:
             values["protocol"] = rule.protocol
         for field, ports in ((view.source_port, rule.source_ports), (view.destination_port, rule.destination_ports)):
             if ports:
                 values |= {field: ports, "fragment": Fragment.WHOLE}  # of a fragment, no port is looked at
         selected = self._frames.box(**values)
+        if rule.interface_in and view.way == "back":
+            selected &= self._leaving(rule.interface_in, version)
         return selected & self._from(rule.source, version, view) if rule.source else selected
+
+    def _leaving(self, interface: str, version: Version) -> Region:
+        """Return the received packets that leave by an interface; with the loopback, those that leave by none.
+
+        Source validation asks as if the answer came in by where the packet leaves, or were the device's own.
+        """
+        received = self.outcomes(version, RECEIVED).items()
+        if interface == LOOPBACK:
+            return self._frames.union(region for outcome, region in received if outcome.kind != "unicast")
+        leaving = (region for outcome, region in received if outcome[:2] == ("unicast", interface))
+        return self._frames.union(leaving)
 
     def _from(self, network: Network, version: Version, view: View) -> Region:
         """Return the packets whose source, as the question has it, is in a network.
@@ -305,60 +313,10 @@ class Routing:
         inside = self._frames.box(**{view.source: bounds(network)})
         if view.source == "source" or version == 6:  # noqa: PLR2004  the family: of IPv6, only `fib` asks backwards
             return inside
-        as_zero = self._frames.box(destination=martian.AS_ZERO if view is FIB else martian.TO_MANY[4])
-        if view is BACK:
+        as_zero = self._frames.box(destination=martian.AS_ZERO if view.way == "fib" else martian.TO_MANY[4])
+        if view.way == "back":
             broadcast = (
                 region for outcome, region in self.outcomes(4, RECEIVED).items() if outcome.kind == "broadcast"
             )
             as_zero |= self._frames.union(broadcast)
         return (inside - as_zero) | as_zero if bounds(network)[0] == 0 else inside - as_zero
-
-
-def _outcome(decision: Decision) -> Outcome:
-    if decision.unmodelled:
-        return Outcome("unknown", reason=decision.unmodelled)
-    hops = decision.route.hops if decision.route else ()
-    if not hops or decision.kind not in {"unicast", "broadcast"}:
-        return Outcome(decision.kind)
-    return Outcome(decision.kind, hops[0].interface, hops[0].via if len(hops) == 1 else None)
-
-
-class _Sorting:
-    """Sorts packets by what becomes of them."""
-
-    def __init__(self, frames: Frames, packets: Region, opaque: tuple[Unmodelled, ...]) -> None:
-        self.left = packets
-        """What was not yet sorted before the lookups, which are disjoint."""
-        self._frames = frames
-        self._packets = packets
-        self._out: defaultdict[tuple[str, Address | None], Region] = defaultdict(lambda: frames.nothing)
-        self._local = frames.nothing
-        self._unknown = packets if opaque else frames.nothing
-        self._reasons = list(opaque)
-
-    def delivered(self, region: Region) -> None:
-        """Take packets that are the device's before anything is looked up."""
-        self._local |= self.left & region
-        self.left -= region
-
-    def add(self, outcome: Outcome, region: Region, *, forwards: bool = True) -> None:
-        """Take the packets of one outcome of a lookup."""
-        here = self.left & region
-        if not here:
-            return
-        if outcome.reason:
-            self._unknown |= here
-            self._reasons.append(outcome.reason)
-        elif outcome.kind in {"local", "broadcast"}:
-            self._local |= here
-        elif outcome.kind == "unicast" and forwards:
-            self._out[outcome.interface, outcome.via] |= here
-
-    def result(self) -> Forwarded:
-        """Return the packets sorted; what is nowhere else is dropped."""
-        out: defaultdict[str, Region] = defaultdict(lambda: self._frames.nothing)
-        for (interface, _), region in self._out.items():
-            out[interface] |= region
-        passed = self._frames.union([*out.values(), self._local, self._unknown])
-        reasons = tuple(dict.fromkeys(self._reasons))
-        return Forwarded(dict(out), dict(self._out), self._local, self._packets - passed, self._unknown, reasons)

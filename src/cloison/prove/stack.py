@@ -94,6 +94,11 @@ class PolicyRule:
         looked_at = (self.source, self.destination, self.protocol, self.source_ports, self.destination_ports)
         return bool(self.interface_in or self.interface_out) or any(one is not None for one in looked_at)
 
+    @property
+    def looks_inside(self) -> bool:
+        """Tell whether it looks at more than addresses and interfaces."""
+        return any(one is not None for one in (self.protocol, self.source_ports, self.destination_ports))
+
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
