@@ -34,7 +34,6 @@ _LITERAL = re.compile(
     """,
     re.VERBOSE,
 )
-_REPEATED = re.compile(r"\{ ((?:[\x01-\x05]|[^{},\x01-\x05])+)(?:, \1)+ \}")
 
 
 class Unreadable(ValueError):  # noqa: N818  reads as what the text is
