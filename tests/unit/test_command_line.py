@@ -81,6 +81,13 @@ def test_what_is_wrong_is_one_json_document(workspace: Path, arguments: tuple[st
     assert done.stderr == b""
 
 
+@pytest.mark.parametrize("asked", [("--format", "json"), ("--format=json",)], ids=" ".join)
+def test_what_is_wrong_is_json_however_json_is_asked_for(workspace: Path, asked: tuple[str, ...]) -> None:
+    done = cloison(workspace, "check", "--nonsense", *asked)
+    assert (done.exit_status, done.stderr) == (2, b"")
+    assert "message" in json.loads(done.stdout)["error"]
+
+
 @pytest.mark.parametrize("arguments", [("check",), ("schema",), ("rule", "CL605"), ("lab", "faults")], ids=" ".join)
 def test_json_is_one_document(workspace: Path, arguments: tuple[str, ...]) -> None:
     done = cloison(workspace, *arguments, "--json")

@@ -14,11 +14,12 @@ from rich.console import Console
 
 from cloison.cli.findings.document import SCHEMA_FILE, ProofDocument, schema
 from cloison.cli.findings.entries import proof_document
+from cloison.cli.findings.form import Format
 from cloison.cli.findings.junit import junit
 from cloison.cli.findings.markdown import LIMIT, markdown
 from cloison.cli.findings.origins import Origins
 from cloison.cli.findings.sarif import FINGERPRINT, sarif
-from cloison.cli.findings.show import Format, format_of, require_writable, show
+from cloison.cli.findings.show import format_of, require_writable, show
 from cloison.cli.findings.terminal import sheet
 from cloison.errors import InputError
 from cloison.flow import Outcome

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from itertools import pairwise
 from pathlib import Path
 
 import typer
@@ -22,7 +23,7 @@ def main() -> None:
     """Run the command line; every error becomes a message and an exit code, never a traceback."""
     from cloison.cli.output import print_error
 
-    as_json = "--json" in sys.argv[1:]
+    as_json = _asks_for_json(sys.argv[1:])
     try:
         sys.exit(_run(as_json=as_json))
     except CloisonError as error:
@@ -33,6 +34,11 @@ def main() -> None:
         except OSError:  # there is nobody to tell
             _discard_output()
         sys.exit(error.exit_code)
+
+
+def _asks_for_json(arguments: list[str]) -> bool:
+    """Return whether the result is to be JSON, and so what is wrong too."""
+    return not {"--json", "--format=json"}.isdisjoint(arguments) or ("--format", "json") in pairwise(arguments)
 
 
 def _run(*, as_json: bool) -> int:

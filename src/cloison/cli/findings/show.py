@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from cloison.cli.findings.form import Format
 from cloison.cli.findings.junit import junit
 from cloison.cli.findings.markdown import markdown
 from cloison.cli.findings.sarif import TOP, sarif
@@ -18,16 +18,6 @@ if TYPE_CHECKING:
     from cloison.cli.findings.document import ProofDocument
 
 _FILE_WIDTH = 160
-
-
-class Format(StrEnum):
-    """A form of the result."""
-
-    TERMINAL = "terminal"
-    JSON = "json"
-    JUNIT = "junit"
-    SARIF = "sarif"
-    MARKDOWN = "markdown"
 
 
 def format_of(given: Format | None, *, as_json: bool) -> Format:
