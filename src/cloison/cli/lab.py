@@ -138,7 +138,7 @@ def faults(context: typer.Context, *, as_json: JsonOption = False) -> None:
 
     known = catalogue(load(workspace_of(context)))
     if as_json:
-        fields = {"name", "layer", "title", "must", "may"}
+        fields = {"name", "layer", "title", "must", "may", "unproved"}
         print_json([fault.model_dump(mode="json", include=fields) for fault in known])
         return
     for fault in known:

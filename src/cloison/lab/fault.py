@@ -109,6 +109,8 @@ class Fault(Model):
     """The checks that it turns red, by their ids."""
     may: tuple[str, ...] = ()
     """Patterns (fnmatch) of the checks that it may turn red besides: what depends on what was broken."""
+    unproved: str = ""
+    """Why a proof over what the devices run does not see it. Empty when it does, and then it has to turn red on it."""
 
 
 def complaints(fault: Fault, red: Collection[str]) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ def faults(intent: Intent) -> tuple[Fault, ...]:
             healed=(shows(CORE_SWITCH, f"[ -s {path} ]"),),
             must=("fibre/budget/roussy-le-village.core-switch",),
             may=("fibre/*",),
+            unproved="light is no configuration",
         ),
         Fault(
             name=Name("wrong-module"),
@@ -44,5 +45,6 @@ def faults(intent: Intent) -> tuple[Fault, ...]:
             healed=(shows(POLE_SWITCH, f"[ -s {path} ]"),),
             must=("fibre/module/roussy-le-village.pole-switch",),
             may=("fibre/*",),
+            unproved="a module is no configuration",
         ),
     )

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from cloison.intent.network import Intent
 
 _EXTRA_PORT = 8000
+_A_PROGRAM = "a program on a host: no packet's way changes"
 
 
 def faults(intent: Intent) -> tuple[Fault, ...]:  # noqa: ARG001  every layer is asked alike
@@ -45,6 +46,7 @@ def _extra_listener() -> Fault:
         ),
         healed=(shows(RECORDER, f"! {listening}"),),
         must=("hosts/sockets/roussy-le-village.nvr",),
+        unproved=_A_PROGRAM,
     )
 
 
@@ -61,6 +63,7 @@ def _time_source_stopped() -> Fault:
             "reach/delivered/operations-centre.firewall--operations-centre.time-server--ntp",
         ),
         may=("hosts/time/*", "reach/*--operations-centre.time-server--ntp", "reach/*firewall--ntp"),
+        unproved=_A_PROGRAM,
     )
 
 
@@ -73,6 +76,7 @@ def _clock_alone() -> Fault:
         heal=(Start(node=STATION, service=Name("chronyd")),),
         healed=(shows(STATION, "chronyc -n tracking | grep -q 'Leap status *: Normal'"),),
         must=("hosts/time/crisis-cell.station-fire",),
+        unproved=_A_PROGRAM,
     )
 
 
@@ -85,6 +89,7 @@ def _log_sender_stopped() -> Fault:
         heal=(Start(node=RECORDER, service=Name("rsyslogd")),),
         healed=(shows(RECORDER, "ss -Htn state established 'dport = :6514' | grep -q ."),),
         must=("hosts/logs/roussy-le-village.nvr",),
+        unproved=_A_PROGRAM,
     )
 
 
@@ -101,4 +106,5 @@ def _collector_stopped() -> Fault:
             "reach/delivered/roussy-le-village.nvr--operations-centre.log-collector--syslog-tls",
         ),
         may=("hosts/logs/*", "reach/*log-collector--syslog-tls"),
+        unproved=_A_PROGRAM,
     )

@@ -24,6 +24,7 @@ def faults(intent: Intent) -> tuple[Fault, ...]:
             heal=(Script(node=COMMUNE_FIREWALL, script=f"ip route replace {blackhole}"),),
             healed=(shows(COMMUNE_FIREWALL, "ip route show type blackhole | grep -q ."),),
             must=("hosts/routes/roussy-le-village.firewall", "intent/running/roussy-le-village.firewall"),
+            unproved="no packet gets out for it: the filter lets none out of a segment but into a tunnel",
         ),
         Fault(
             name=Name("loose-conntrack"),
@@ -33,6 +34,7 @@ def faults(intent: Intent) -> tuple[Fault, ...]:
             heal=(Script(node=COMMUNE_FIREWALL, script="sysctl -qw net.netfilter.nf_conntrack_tcp_loose=0"),),
             healed=(shows(COMMUNE_FIREWALL, '[ "$(sysctl -n net.netfilter.nf_conntrack_tcp_loose)" = 0 ]'),),
             must=("hosts/kernel/roussy-le-village.firewall", "intent/running/roussy-le-village.firewall"),
+            unproved="no packet gets in for it: each rule of a new connection asks for a SYN",
         ),
         Fault(
             name=Name("gateway-forwards"),
@@ -42,5 +44,6 @@ def faults(intent: Intent) -> tuple[Fault, ...]:
             heal=(Script(node=GATEWAY, script="sysctl -qw net.ipv4.ip_forward=0"),),
             healed=(shows(GATEWAY, '[ "$(sysctl -n net.ipv4.ip_forward)" = 0 ]'),),
             must=("hosts/kernel/roussy-le-village.live-gateway",),
+            unproved="the live gateway is no device: nothing of its configuration is read",
         ),
     )

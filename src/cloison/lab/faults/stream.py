@@ -42,6 +42,7 @@ def _camera_stopped(intent: Intent) -> Fault:
         healed=(shows(CAM_NARROW, _LISTENING.format(port=port)), relays_again(intent, CAM_NARROW)),
         must=("video/live/roussy-le-village.cam-narrow",),
         may=("reach/*cam-narrow--rtsps", "tunnel/*", "video/*"),
+        unproved="a program on a host: no packet's way changes",
     )
 
 
@@ -60,4 +61,5 @@ def _gateway_other_authority(intent: Intent) -> Fault:
         ),
         must=("video/certificate/roussy-le-village.live-gateway",),
         may=("video/*", "tunnel/*"),
+        unproved="a certificate of a host: no packet's way changes",
     )

@@ -10,6 +10,7 @@ from cloison.model import Name
 
 if TYPE_CHECKING:
     from cloison.intent.network import Intent, Tunnel
+    from cloison.model import EquipmentName
 
 _CONF = "/etc/swanctl/swanctl.conf"
 _WEAKER = "s/aes256gcm16-ecp384/aes128gcm16-ecp384/; s/aes256gcm16-prfsha384/aes128gcm16-prfsha384/"
@@ -45,12 +46,13 @@ def _tunnel_stopped(intent: Intent, video: Tunnel) -> Fault:
             Script(node=CRISIS_FIREWALL, script=_LOAD),
             # The commune may have asked between the start and the load, and been refused.
             _forget(video),
-            _bring_up(video),
+            bring_up(video),
         ),
         healed=(shows(STATION, through), shows(CRISIS_FIREWALL, administered)),
         healed_within=60,
         must=(f"tunnel/up/{video.name}",),
         may=("*crisis-cell*", "video/*", "tunnel/*"),
+        unproved="nothing behind the tunnel can be read, and what is read of the other end is as declared",
     )
 
 
@@ -61,7 +63,7 @@ def _forget(video: Tunnel) -> Script:
     )
 
 
-def _bring_up(video: Tunnel) -> Script:
+def bring_up(video: Tunnel) -> Script:
     """Return the step that asks until the tunnel is there: an initiator that was refused once never asks by itself."""
     return Script(
         node=COMMUNE_FIREWALL,
@@ -71,16 +73,21 @@ def _bring_up(video: Tunnel) -> Script:
     )
 
 
-def _changed_at_both_ends(video: Tunnel, change: str) -> tuple[tuple[Script, ...], tuple[Script, ...]]:
-    """Return the steps that change this connection alone (the other tunnel is the way in), and those that undo it."""
-    both_ends = (CRISIS_FIREWALL, COMMUNE_FIREWALL)
-    up = _bring_up(video)
+def edited(node: EquipmentName, video: Tunnel, change: str) -> tuple[Script, Script]:
+    """Return the step that edits this connection alone by sed(1) (the other is the way in), and the one that undoes it.
+
+    Both load what is then in the file.
+    """
     edit = f"sed -i.before-fault '/^\t{video.name} /,/^\t}}/ {{ {change} }}' {_CONF}; {_LOAD}"
     restore = f"[ ! -e {_CONF}.before-fault ] || mv {_CONF}.before-fault {_CONF}; {_LOAD}"
-    return (
-        (*(Script(node=node, script=edit) for node in both_ends), up),
-        (*(Script(node=node, script=restore) for node in both_ends), up),
-    )
+    return Script(node=node, script=edit), Script(node=node, script=restore)
+
+
+def _changed_at_both_ends(video: Tunnel, change: str) -> tuple[tuple[Script, ...], tuple[Script, ...]]:
+    """Return the steps that change this connection at both ends, and those that undo it."""
+    steps = [edited(node, video, change) for node in (CRISIS_FIREWALL, COMMUNE_FIREWALL)]
+    up = bring_up(video)
+    return (*(edit for edit, _ in steps), up), (*(restore for _, restore in steps), up)
 
 
 _BOTH_RUNNING = ("intent/running/crisis-cell.firewall", "intent/running/roussy-le-village.firewall")
@@ -100,6 +107,7 @@ def _weak_algorithms(video: Tunnel) -> Fault:
         healed=(shows(COMMUNE_FIREWALL, f"{_negotiated(video)} | grep -q ESP:AES_GCM_16-256"),),
         must=(f"tunnel/algorithms/{video.name}", *_BOTH_RUNNING),
         may=("tunnel/algorithms/*", "hosts/tunnels/*"),
+        unproved="which algorithms are negotiated decides about no packet's way",
     )
 
 
