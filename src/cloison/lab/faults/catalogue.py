@@ -5,13 +5,37 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cloison.errors import InputError, LabError
-from cloison.lab.faults import bypass, edge, fibre, filter_rules, hosts, routes, stream, switch, tunnel
+from cloison.lab.faults import (
+    bridge,
+    bypass,
+    edge,
+    fibre,
+    filter_rules,
+    hosts,
+    ports,
+    routes,
+    stream,
+    switch,
+    tunnel,
+)
 
 if TYPE_CHECKING:
     from cloison.intent.network import Intent
     from cloison.lab.fault import Fault
 
-_LAYERS = (switch, edge, filter_rules, tunnel, bypass, routes, hosts, stream, fibre)
+_LAYERS = (
+    switch,
+    ports,
+    bridge,
+    edge,
+    filter_rules,
+    tunnel,
+    bypass,
+    routes,
+    hosts,
+    stream,
+    fibre,
+)
 
 
 def catalogue(intent: Intent) -> tuple[Fault, ...]:
