@@ -8,6 +8,7 @@ from cloison.errors import InputError, LabError
 from cloison.lab.faults import (
     bridge,
     bypass,
+    detours,
     edge,
     edge_flows,
     fibre,
@@ -38,6 +39,7 @@ _LAYERS = (
     selectors,
     bypass,
     routes,
+    detours,
     hosts,
     stream,
     fibre,
