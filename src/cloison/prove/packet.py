@@ -94,6 +94,8 @@ class Frames(Space):
         self.ip = self.ipv4 | self.ipv6
         self.well_formed = self._well_formed()
         """Frames that have 0 in every field that they do not hold: without it, one frame would be counted as many."""
+        self.packets = (self.well_formed & self.ip).without(*LINK_FIELDS)
+        """Well-formed IP packets, whatever frame they are in: what routers see."""
         self.interfaces = Names("interface", first=1)
         """The names of interfaces, of all devices: the same name has the same number everywhere."""
         self.places = Names("place", first=0)

@@ -1,0 +1,268 @@
+"""From what gets anywhere and what may or must, to findings: leaks, outages, and what could not be determined."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from cloison.intent.invariants import addresses, forbids, members
+from cloison.prove.answer import Answer, Finding, FindingKind, TunnelsAre, Witness
+from cloison.prove.network import Prover
+from cloison.prove.packet import Connection
+from cloison.prove.places import CABLE_NUMBERS, HOST_NUMBERS
+from cloison.prove.way import Tracing
+from cloison.prove.words import services, text, wishes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cloison.flow import Flow
+    from cloison.intent.invariants import Member
+    from cloison.intent.models import InvariantDeclaration
+    from cloison.intent.network import Intent
+    from cloison.model import Name
+    from cloison.prove.configuration import Configurations
+    from cloison.prove.network import Network, Reach
+    from cloison.prove.question import Demand
+    from cloison.prove.space import Packet, Region
+    from cloison.prove.statement import Unmodelled
+
+
+def judge(intent: Intent, configurations: Configurations) -> Answer:
+    """Return the whole answer about a network in which the devices run these configurations.
+
+    Raises InputError when a device is missing, DeviceError for a text that is no configuration, BudgetError when the
+    sets are too intricate to be computed exactly.
+    """
+    prover = Prover(intent)
+    started = time.perf_counter()
+    network = prover.network(configurations)
+    parsed = time.perf_counter()
+    return Judge(prover, network).answer(parsed - started)
+
+
+class Judge:
+    """Holds one network against the question."""
+
+    def __init__(self, prover: Prover, network: Network) -> None:
+        self.prover = prover
+        self.network = network
+        self.frames = prover.frames
+        self._between_cables = self.frames.box(sender=CABLE_NUMBERS, receiver=CABLE_NUMBERS)
+        self._members = {str(member.equipment.name): member for member in members(prover.intent)}
+        self._flows: defaultdict[tuple[str, str], list[Flow]] = defaultdict(list)
+        for flow in prover.intent.flows:
+            self._flows[str(flow.source.name), str(flow.destination.name)].append(flow)
+        self._tracing: dict[TunnelsAre, Tracing] = {}
+        self._held = 0
+
+    def answer(self, parse_seconds: float = 0.0) -> Answer:
+        """Return the whole answer."""
+        started = time.perf_counter()
+        up, down = (self.network.reach(state) for state in (TunnelsAre.UP, TunnelsAre.DOWN))
+        leaking = self.leaking(up)
+        findings = [*self._leaks(leaking), *self._direct(up), *self._outages(up, TunnelsAre.UP)]
+        later = self.leaking(down) - leaking
+        findings += [*self._leaks(later, TunnelsAre.DOWN), *self._outages(down, TunnelsAre.DOWN)]
+        findings += [*self._broken_invariants(up), *self._unresolved(), *self._notices(), *self._undetermined(up, down)]
+        running = self.network.running.values()
+        unique = {finding.identity: finding for finding in reversed(findings)}
+        return Answer(
+            tuple(self._explained(finding) for finding in list(unique.values())[::-1]),
+            tuple(one for device in running for one in device.coverage),
+            senders=len(self._values(up, "sender")),
+            receivers=len(self._values(up, "receiver")),
+            flows=len(self.prover.intent.flows),
+            invariants=self._held,
+            seconds={"parse": parse_seconds, "prove": time.perf_counter() - started},
+        )
+
+    def _values(self, reach: Reach, name: str) -> frozenset[str]:
+        """Return the names of the places that send, or that hear."""
+        places = self.prover.places
+        found = reach.total.values(name) | reach.direct.values(name)
+        return frozenset(places.name(number) for low, high in found for number in range(low, high + 1))
+
+    # --- leaks ------------------------------------------------------------------------------------------------------
+
+    def leaking(self, reach: Reach) -> Region:
+        """Return the packets that get from a cable to a cable and may not."""
+        return (reach.total & self._between_cables) - self.prover.question.permitted
+
+    def _leaks(self, leaking: Region, tunnels: TunnelsAre = TunnelsAre.UP) -> Iterator[Finding]:
+        for sender, receiver, packets in self._pairs(leaking):
+            service = services(packets)
+            broken = self._forbidding(sender, receiver)
+            what = f"{service} gets from {sender} to {receiver}, and no flow declares it"
+            if broken is not None:
+                what += f"; the invariant {broken} forbids it"
+            if tunnels is TunnelsAre.DOWN:
+                what += "; only while the tunnels are down"
+            yield Finding(
+                FindingKind.LEAK,
+                sender,
+                receiver,
+                service,
+                what,
+                tunnels=tunnels,
+                rule=str(broken or ""),
+                packets=packets.count(),
+                witness=self._witness(sender, receiver, packets),
+            )
+
+    def _direct(self, reach: Reach) -> Iterator[Finding]:
+        """Yield what is heard without having met a router: nothing may be."""
+        for sender, receiver, frames in self._pairs(reach.direct & self._between_cables):
+            yield Finding(
+                FindingKind.LEAK,
+                sender,
+                receiver,
+                "frames",
+                f"frames get from {sender} to {receiver} without meeting the firewall",
+                rule=str(self._forbidding(sender, receiver) or ""),
+                packets=frames.count(),
+                witness=self._witness(sender, receiver, frames),
+            )
+
+    def _pairs(self, region: Region) -> Iterator[tuple[str, str, Region]]:
+        """Yield a set of packets between places, pair by pair."""
+        name = self.prover.places.name
+        for (first, last), of_sender in region.per("sender"):
+            for (low, high), part in of_sender.per("receiver"):
+                for sender in range(first, last + 1):
+                    for receiver in range(low, high + 1):
+                        yield name(sender), name(receiver), part
+
+    def _witness(self, sender: str, receiver: str, packets: Region) -> Witness:
+        """Return the packet that a person would choose, from real addresses where there are such."""
+        sources, destinations = (self._addresses(name) for name in (sender, receiver))
+        packet: Packet = packets.witness(*wishes(self.frames, sources, destinations))
+        return Witness(sender, receiver, text(packet), packet)
+
+    def _addresses(self, name: str) -> tuple[int, ...]:
+        member = self._members.get(name)
+        return tuple(map(int, addresses(member))) if member is not None else ()
+
+    def _explained(self, finding: Finding) -> Finding:
+        """Return a finding with the way of its witness, and the witness as the frame that was sent."""
+        witness = finding.witness
+        if witness is None:
+            return finding
+        if finding.tunnels not in self._tracing:
+            self._tracing[finding.tunnels] = Tracing(self.network, finding.tunnels)
+        way = self._tracing[finding.tunnels].way(witness.sender, witness.receiver, witness.packet)
+        return replace(finding, hops=way.hops, witness=replace(witness, text=text(way.sent), packet=way.sent))
+
+    # --- outages ----------------------------------------------------------------------------------------------------
+
+    def _outages(self, reach: Reach, tunnels: TunnelsAre) -> Iterator[Finding]:
+        question = self.prover.question
+        asked = [one for one in question.demands if tunnels is TunnelsAre.UP or question.same_site(one.flow)]
+        between_hosts = reach.total & self.frames.box(sender=HOST_NUMBERS, receiver=HOST_NUMBERS)
+        missing = self.frames.union(demand.region for demand in asked) - between_hosts
+        if not missing:
+            return
+        for demand in asked:
+            if lost := demand.region & missing:
+                yield self._outage(demand, lost, tunnels)
+
+    def _outage(self, demand: Demand, lost: Region, tunnels: TunnelsAre) -> Finding:
+        flow = demand.flow
+        ends = (str(flow.source.name), str(flow.destination.name))
+        sender, receiver = reversed(ends) if demand.reply else ends
+        part = "" if lost == demand.region else "some of "
+        which = f"{part}the answers of" if demand.reply else f"{part}the packets of"
+        return Finding(
+            FindingKind.OUTAGE,
+            ends[0],
+            ends[1],
+            str(flow.service.name),
+            f"{which} {flow.service.name} from {ends[0]} to {ends[1]} do not get through",
+            tunnels=tunnels,
+            reply=demand.reply,
+            rule=str(flow.rule),
+            packets=lost.count(),
+            witness=self._witness(sender, receiver, lost),
+        )
+
+    def _unresolved(self) -> Iterator[Finding]:
+        """Yield the hosts that cannot find their gateway: whatever the filter says, none of their packets gets out."""
+        for site in self.prover.intent.sites:
+            for name in sorted(self.prover.below(site, self.network.running).below.unresolved):
+                what = f"{name} and its gateway cannot find each other by ARP: nothing gets to it or from it"
+                yield Finding(FindingKind.OUTAGE, name, str(site.firewall.name), "arp", what)
+
+    # --- invariants -------------------------------------------------------------------------------------------------
+
+    def _broken_invariants(self, reach: Reach) -> Iterator[Finding]:
+        """Hold every pair of places with packets between them against every invariant, by the invariants' own code.
+
+        Errors of ICMP that belong to a conversation open nothing, and are left out. What policy.yaml declares is held
+        against them too: a leak that is declared is a leak.
+        """
+        intent = self.prover.intent
+        opening = (reach.total & self._between_cables) - self.frames.box(connection=Connection.RELATED)
+        for sender, receiver, packets in self._pairs(opening):
+            self._held += len(intent.invariants)
+            source, destination = self._members.get(sender), self._members.get(receiver)
+            if source is None or destination is None:
+                continue
+            for invariant in intent.invariants:
+                if not forbids(invariant, source, destination):
+                    continue
+                if left := self._beyond(packets, (source, destination), invariant):
+                    what = f"{services(left)} gets from {sender} to {receiver}; the invariant {invariant.id} forbids it"
+                    yield Finding(
+                        FindingKind.LEAK,
+                        sender,
+                        receiver,
+                        f"{services(left)} against {invariant.id}",
+                        f"{what}: {invariant.because}",
+                        rule=str(invariant.id),
+                        packets=left.count(),
+                        witness=self._witness(sender, receiver, left),
+                    )
+
+    def _beyond(self, packets: Region, ends: tuple[Member, Member], invariant: InvariantDeclaration) -> Region:
+        """Return the packets that are not of a flow with a purpose that the invariant excepts."""
+        source, destination = (str(member.equipment.name) for member in ends)
+        for flow in self._flows.get((source, destination), ()):
+            if flow.purpose in invariant.except_purposes:
+                packets -= self.frames.box(destination_port=flow.service.port)
+        return packets
+
+    def _forbidding(self, sender: str, receiver: str) -> Name | None:
+        """Return the first invariant that forbids a path from one place to another."""
+        source, destination = self._members.get(sender), self._members.get(receiver)
+        if source is None or destination is None:
+            return None
+        found = (one.id for one in self.prover.intent.invariants if forbids(one, source, destination))
+        return next(found, None)
+
+    # --- what is wrong in itself, and what is not known --------------------------------------------------------------
+
+    def _notices(self) -> Iterator[Finding]:
+        notices = [notice for device in self.network.running.values() for notice in device.notices]
+        for notice in (*notices, *self.network.tunnel_notices):
+            place = notice.statement.place
+            yield Finding(FindingKind.NOTICE, "", str(place.device), place.section, str(notice))
+
+    def _undetermined(self, *reaches: Reach) -> Iterator[Finding]:
+        """Yield every statement that is not modelled, with the places whose packets it decides about."""
+        affected: dict[Unmodelled, set[str]] = {
+            one: set() for device in self.network.running.values() for one in device.unmodelled
+        }
+        for reach in reaches:
+            for reason, region in reach.unknown:
+                senders = region.values("sender")
+                names = {
+                    self.prover.places.name(n) for low, high in senders for n in range(low, min(high, low + 99) + 1)
+                }
+                affected.setdefault(reason, set()).update(names)
+        for reason, who in affected.items():
+            place = reason.statement.place
+            about = f"; it decides about packets from {', '.join(sorted(who))}" if who else ""
+            what = f"{reason}{about}"
+            yield Finding(FindingKind.UNDETERMINED, "", str(place.device), f"{place.section} {reason.what}", what)

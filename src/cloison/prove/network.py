@@ -1,0 +1,242 @@
+"""The whole network: sites joined by tunnels and the wide-area network, in one set of packets from place to place.
+
+Nothing is asked pair by pair. The packets carry the place they were sent from and the place they are heard at, so one
+product of "what the sites let out into tunnels" with "what the sites let in from tunnels" holds every pair of places
+of every pair of sites, and one difference with the question holds every leak.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cloison.errors import InputError
+from cloison.prove.answer import TunnelsAre
+from cloison.prove.configuration import Reading
+from cloison.prove.emission import Emission
+from cloison.prove.firewall import TUNNEL_INTERFACE, Firewall
+from cloison.prove.packet import Frames
+from cloison.prove.places import WAN, Places, out_of_tunnel, technician
+from cloison.prove.question import Question
+from cloison.prove.routing import Routing
+from cloison.prove.site import Below, SiteBelow
+from cloison.prove.tunnel import Carried, agreed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from ipaddress import IPv4Network, IPv6Network
+
+    from cloison.intent.network import Intent, Site
+    from cloison.model import EquipmentName
+    from cloison.prove.configuration import Configurations, Running
+    from cloison.prove.firewall import Passage
+    from cloison.prove.space import Region
+    from cloison.prove.statement import Notice, Unmodelled
+    from cloison.prove.tunnel import SecurityAssociation
+
+_MOST_TUNNELS_ON_A_WAY = 4
+"""Beyond that many the same packets come round again; a way through more is a loop."""
+_LOOSE = "net.netfilter.nf_conntrack_tcp_loose"
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Every packet that gets anywhere, in one state of the tunnels."""
+
+    total: Region
+    """IP packets, with sender, receiver and the state of their connection."""
+    direct: Region
+    """Frames that are heard without having met a router."""
+    unknown: tuple[tuple[Unmodelled, Region], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Through:
+    """What one site does with packets, by itself."""
+
+    delivered: Region
+    """Packets with sender and receiver, both of this site, or with its tunnels' end as the sender."""
+    into_tunnels: Region
+    """Packets with the sender that leave into some tunnel."""
+    unknown: tuple[tuple[Unmodelled, Region], ...]
+
+
+class Prover:
+    """Computes reach, and shares what networks have in common: a site that is the same is computed once."""
+
+    def __init__(self, intent: Intent, frames: Frames | None = None) -> None:
+        self.intent = intent
+        self.frames = frames or Frames()
+        self.places = Places(self.frames)
+        self.question = Question(self.frames, self.places, intent)
+        self.reading = Reading()
+        self._emissions: dict[bool, Emission] = {}
+        self._below: dict[object, SiteBelow] = {}
+        self._through: dict[object, _Through] = {}
+
+    def network(self, configurations: Configurations) -> Network:
+        """Return the network in which the devices run these configurations.
+
+        Raises InputError when a device of the intent is missing, DeviceError for a text that is no configuration.
+        """
+        missing = sorted(str(device.name) for device in self.intent.devices if device.name not in configurations)
+        if missing:
+            msg = f"no configuration of {', '.join(missing)}; expected one of every device"
+            raise InputError(msg)
+        read = self.reading.read
+        return Network(self, {one.name: read(one.name, configurations[one.name]) for one in self.intent.devices})
+
+    def emission(self, firewall: Running) -> Emission:
+        """Return what places send, as that firewall's connection tracking classes it."""
+        loose = firewall.stack.setting(_LOOSE, 1) != 0
+        if loose not in self._emissions:
+            self._emissions[loose] = Emission(self.frames, self.places, tcp_loose=loose)
+        return self._emissions[loose]
+
+    def below(self, site: Site, running: Mapping[EquipmentName, Running]) -> SiteBelow:
+        """Return what happens below a site's router, from memory where nothing of it changed."""
+        own = {device.name: running[device.name] for device in site.devices}
+        loose = self.emission(own[site.firewall.name])
+        key = (site.name, id(loose), *(tuple(sorted(one.sections.items())) for one in own.values()))
+        if key not in self._below:
+            self._below[key] = SiteBelow(self.frames, self.places, loose, site, own)
+        return self._below[key]
+
+    def remembered(self, key: object, compute: Callable[[], _Through]) -> _Through:
+        """Return what one site does with packets, from memory where nothing of it changed."""
+        if key not in self._through:
+            self._through[key] = compute()
+        return self._through[key]
+
+
+class Network:
+    """One network: the intent's cables, and what every device runs."""
+
+    def __init__(self, prover: Prover, running: Mapping[EquipmentName, Running]) -> None:
+        self.prover = prover
+        self.running = running
+        self.frames = prover.frames
+        self.associations, self.tunnel_notices = self._agreed()
+        self._firewalls: dict[tuple[object, TunnelsAre], Firewall] = {}
+
+    def _agreed(self) -> tuple[tuple[SecurityAssociation, ...], tuple[Notice, ...]]:
+        connections = {name: one.tunnels for name, one in self.running.items() if one.tunnels is not None}
+        return agreed(connections, lambda _: True)
+
+    def reach(self, tunnels: TunnelsAre) -> Reach:
+        """Return every packet that gets anywhere."""
+        sites = self.prover.intent.sites
+        belows = [self.prover.below(site, self.running).below for site in sites]
+        through = [self._site_through(site, below, tunnels) for site, below in zip(sites, belows, strict=True)]
+        unknown = [one for below in belows for one in below.unknown]
+        unknown += [one for part in through for one in part.unknown]
+        total = self.frames.union(part.delivered for part in through)
+        total |= self._between(through)
+        return Reach(total, self.frames.union(below.direct for below in belows), tuple(unknown))
+
+    def _between(self, through: Iterable[_Through]) -> Region:
+        """Return what gets from site to site, through as many tunnels as there are on the way."""
+        frames, through = self.frames, tuple(through)
+        inside = frames.box(
+            sender=frozenset(
+                (number, number)
+                for site in self.prover.intent.sites
+                for number in [self.prover.places.host(out_of_tunnel(site.name))]
+            )
+        )
+        entering = frames.union((part.delivered & inside).without("sender") for part in through)
+        onwards = frames.union((part.into_tunnels & inside).without("sender") for part in through)
+        tunnels = frames.box(
+            sender=frozenset(
+                pair for site in self.prover.intent.sites for pair in self.prover.places.both(out_of_tunnel(site.name))
+            )
+        )
+        wire = frames.union(part.into_tunnels for part in through) - tunnels
+        arrived, seen = frames.nothing, wire
+        for _ in range(_MOST_TUNNELS_ON_A_WAY):
+            arrived |= wire & entering
+            wire = (wire & onwards) - seen if onwards else frames.nothing
+            if not wire:
+                break
+            seen |= wire
+        return arrived
+
+    def firewall(self, site: Site, tunnels: TunnelsAre) -> Firewall:
+        """Return the router of a site, with its tunnels up or down."""
+        key = (site.name, tunnels)
+        if key not in self._firewalls:
+            running = self.running[site.firewall.name]
+            own = self._own_associations(site) if tunnels is TunnelsAre.UP else ()
+            carried = Carried(self.frames, own)
+            remote = tuple(network for one in own for network in _remote(one, running.device))
+            routing = Routing(self.frames, running.stack, {TUNNEL_INTERFACE: remote} if own else {})
+            self._firewalls[key] = Firewall(self.frames, running, routing, carried)
+        return self._firewalls[key]
+
+    def _own_associations(self, site: Site) -> tuple[SecurityAssociation, ...]:
+        name = site.firewall.name
+        return tuple(one for one in self.associations if name in (one.one.device, one.other.device))
+
+    def _site_through(self, site: Site, below: Below, tunnels: TunnelsAre) -> _Through:
+        running = self.running[site.firewall.name]
+        own = self._own_associations(site) if tunnels is TunnelsAre.UP else ()
+        selectors = tuple((one.one.selectors, one.other.selectors) for one in own)
+        key = (site.name, id(below), tuple(sorted(running.sections.items())), selectors)
+        return self.prover.remembered(key, lambda: self._compute_through(site, below, tunnels))
+
+    def _compute_through(self, site: Site, below: Below, tunnels: TunnelsAre) -> _Through:
+        places, frames = self.prover.places, self.frames
+        name, firewall = str(site.firewall.name), self.firewall(site, tunnels)
+        emission = self.prover.emission(self.running[site.firewall.name])
+        coming = below.arriving | self._from_outside(site, firewall)
+        passages = [firewall.receive(coming), firewall.emit(emission.router(name) & frames.box(interface_in=0))]
+        delivered = [passage.local.without("interface_in", "interface_out") for passage in passages]
+        delivered = [region & frames.box(receiver=places.both(name)) for region in delivered if region]
+        into_tunnels = frames.nothing
+        for passage in passages:
+            delivered += self._heard(site, below, passage)
+            into_tunnels |= passage.out.get(TUNNEL_INTERFACE, frames.nothing)
+        unknown = tuple(one for passage in passages for one in passage.unknown)
+        return _Through(frames.union(delivered), into_tunnels, unknown)
+
+    def _heard(self, site: Site, below: Below, passage: Passage) -> list[Region]:
+        """Return who hears what leaves a firewall otherwise than into a tunnel."""
+        places, heard = self.prover.places, []
+        outside = {interface: place for place, interface in self.outside(site)}
+        for interface, leaving in passage.out.items():
+            if interface in below.leaving:
+                heard.append(leaving & below.leaving[interface])
+            elif interface != TUNNEL_INTERFACE:
+                place = outside.get(interface, f"{site.firewall.name}:{interface}")
+                heard.append(leaving & self.frames.box(receiver=places.both(place)))
+        return heard
+
+    def outside(self, site: Site) -> list[tuple[str, str]]:
+        """Return the places beyond the firewall's other interfaces, with the interfaces, which their addresses tell."""
+        stack = self.running[site.firewall.name].stack
+        local = site.firewall.local_management
+        found = [(WAN, own.interface) for own in stack.own(4) if own.address.ip == site.wan_address.ip]
+        return found + [
+            (technician(site.name), own.interface)
+            for own in stack.own(4)
+            if local is not None and own.address.ip == local[0].ip
+        ]
+
+    def _from_outside(self, site: Site, firewall: Firewall) -> Region:
+        """Return what comes in from the WAN, from the technician's port and out of the tunnels."""
+        frames = self.frames
+        emission = self.prover.emission(self.running[site.firewall.name])
+        up = self.running[site.firewall.name].stack.up
+        number = frames.interfaces.number
+        coming = [
+            emission.packets(place) & frames.box(interface_in=number(interface))
+            for place, interface in self.outside(site)
+            if interface in up
+        ]
+        inner = emission.packets(out_of_tunnel(site.name)) & firewall.inbound
+        return frames.union([*coming, inner & frames.box(interface_in=number(TUNNEL_INTERFACE))])
+
+
+def _remote(association: SecurityAssociation, device: EquipmentName) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Return the selectors of the other end."""
+    return association.other.selectors if association.one.device == device else association.one.selectors
