@@ -5,7 +5,6 @@ What a device wrote is escaped here, once, on its way in.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -176,9 +175,8 @@ class ProofDocument(Model):
         return tuple(change for change in every if change.kind is kind)
 
     def to_json(self) -> bytes:
-        """Return the document as JSON, UTF-8, keys sorted."""
-        text = json.dumps(self.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-        return f"{text}\n".encode()
+        """Return the document as JSON, UTF-8, keys in the order of the schema."""
+        return f"{self.model_dump_json(indent=2)}\n".encode()
 
 
 def schema() -> dict[str, object]:

@@ -179,4 +179,6 @@ def _origins(origins: Iterable[Origin]) -> tuple[OriginEntry, ...]:
 
 def _text(text: str) -> str:
     """Return the text on one line, its controls escaped, its length capped."""
+    if len(text) <= _TEXT_LIMIT and text.isascii() and text.isprintable():
+        return text  # nearly all of them: thousands of findings have tens of thousands of texts
     return Untrusted(text).shown(_TEXT_LIMIT).replace("\n", " ").replace("\t", " ")

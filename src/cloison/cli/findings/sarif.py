@@ -7,6 +7,7 @@ time is in it: the same findings make the same bytes.
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
@@ -61,7 +62,7 @@ def sarif(document: ProofDocument, folder: PurePosixPath = TOP) -> bytes:
         },
     }
     log = {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
-    return f"{json.dumps(log, indent=2, sort_keys=True, ensure_ascii=False)}\n".encode()
+    return f"{json.dumps(log, sort_keys=True, ensure_ascii=False)}\n".encode()
 
 
 def _rules() -> Iterator[dict[str, object]]:
@@ -93,10 +94,15 @@ def _result(entry: FindingEntry | ChangeEntry, folder: PurePosixPath) -> dict[st
     }
 
 
+@cache
+def _uri(folder: PurePosixPath, file: str) -> str:
+    return quote((folder / file).as_posix())
+
+
 def _location(origin: OriginEntry, folder: PurePosixPath) -> dict[str, object]:
     return {
         "physicalLocation": {
-            "artifactLocation": {"uri": quote((folder / origin.file).as_posix()), "uriBaseId": "%SRCROOT%"},
+            "artifactLocation": {"uri": _uri(folder, origin.file), "uriBaseId": "%SRCROOT%"},
             "region": {"startLine": origin.line, "startColumn": origin.column},
         }
     }
