@@ -113,8 +113,8 @@ class Origins:
                 at = ("equipment", name, "ports", [str(each) for each in declared.ports].index(port))
                 yield self._at(file, at, f"port {port} of {name}")
         for index, segment in enumerate(blueprint.segments):
-            if segment.name == name:
-                yield self._at(file, ("segments", index), f"segment {name} of blueprint {blueprint.blueprint}")
+            if name in {segment.name, f"{segment.name}-segment"}:
+                yield self._at(file, ("segments", index), f"segment {segment.name} of blueprint {blueprint.blueprint}")
 
     def _at(self, file: Path, path: tuple[str | int, ...], why: str) -> Origin:
         return Origin(file, *self._files.places[file].of(path), why)

@@ -16,6 +16,7 @@ from cloison.cli.findings.wording import (
     counted_changes,
     covered,
     ends,
+    packets,
     place_of,
     qualified_service,
 )
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 _SHOWN: Final = 50
 """Findings of one kind; more are counted."""
+_WAYS: Final = 10
+"""Of these, with their way hop by hop."""
 _ROWS: Final = 40
 """Sections in the table of coverage; of more, those alone that are not modelled whole."""
 _SIGNS: Final = {
@@ -74,20 +77,20 @@ def _parts(document: ProofDocument) -> Iterator[RenderableType]:
 
 def _group(found: Sequence[Entry], heading: str, meaning: str, sign: str, style: str) -> Iterator[RenderableType]:
     yield Text.assemble((heading, style), f"  {meaning}")
-    for entry in found[:_SHOWN]:
-        yield _entry(entry, sign, style)
+    for number, entry in enumerate(found[:_SHOWN]):
+        yield _entry(entry, sign, style, entry.hops if number < _WAYS else ())
     if len(found) > _SHOWN:
         yield Text(f"  and {len(found) - _SHOWN} more; --format json holds them all", style=style)
     yield Text()
 
 
-def _entry(entry: Entry, sign: str, style: str) -> Text:
+def _entry(entry: Entry, sign: str, style: str, hops: tuple[HopEntry, ...]) -> Text:
     text = Text.assemble((f"{sign} ", style), (ends(entry), "bold"), f"  {qualified_service(entry)}")
     text.append(f"\n    {entry.what}")
     if entry.witness is not None:
-        many = f"  (one of {int(entry.packets):,})" if int(entry.packets) > 1 else ""
+        many = f"  (one of {packets(entry)})" if entry.packets not in {"0", "1"} else ""
         text.append(f"\n    packet  {entry.witness.text}{many}")
-    for number, hop in enumerate(entry.hops, 1):
+    for number, hop in enumerate(hops, 1):
         text.append(f"\n    {'way' if number == 1 else '':<8}{number} {hop.device}: {hop.what}")
         text.append(_by(hop), style="bright_black")
     for number, origin in enumerate(entry.origins):

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from cloison.cli.findings.document import Entry, HopEntry, ProofDocument
 
+_DIGITS: Final = 12
+
 SENTENCES: Final = {0: "CONFORMS", 1: "DOES NOT CONFORM", 3: "COULD NOT BE DETERMINED"}
 """The verdict, by exit code."""
 
@@ -90,13 +92,19 @@ def covered(document: ProofDocument) -> str:
     return f"{read - document.unmodelled:,} of {read:,} statements modelled"
 
 
+def packets(entry: Entry) -> str:
+    """Return how many different packets: exactly as far as a person reads it, by its magnitude beyond."""
+    count = entry.packets
+    return f"{int(count):,}" if len(count) <= _DIGITS else f"about {count[0]}.{count[1]} × 10^{len(count) - 1}"
+
+
 def explained(entry: Entry) -> str:
     """Return everything that is known of a finding, as lines of plain text: the sentence, the packet, its way."""
     lines = [entry.what]
     if entry.witness is not None:
         lines.append(f"packet: {entry.witness.text} (from {entry.witness.sender} to {entry.witness.receiver})")
     if entry.packets != "0":
-        lines.append(f"different packets: {int(entry.packets):,}")
+        lines.append(f"different packets: {packets(entry)}")
     lines.extend(way(entry.hops))
     lines.extend(f"{origin.file}:{origin.line}:{origin.column}: {origin.why}" for origin in entry.origins)
     return "\n".join(lines)
