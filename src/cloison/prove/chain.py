@@ -28,23 +28,39 @@ _DEEPEST: Final = 64
 """Jumps within jumps; the kernel allows 16."""
 
 
-@dataclass(frozen=True, slots=True)
 class Effect:
     """What becomes of packets in a list of rules."""
 
-    stopped: Region
-    """The packets that surely go no further."""
-    may: Mapping[str, Region]
-    """For accept, drop, return and wild, the packets that may get it; the rest, and what may fail to, goes on."""
+    __slots__ = ("_stopped", "certain", "may")
 
-    def then(self, later: Effect) -> Effect:
+    def __init__(self, may: dict[str, Region], stopped: Region | None = None) -> None:
+        """Take the packets that surely go no further; without them, every packet that may get a verdict surely does."""
+        self.may = may
+        """For accept, drop, return and wild, the packets that may get it; the rest, and what may fail to, goes on."""
+        self.certain = stopped is None
+        """No packet may get two verdicts, or one and none."""
+        self._stopped = stopped
+
+    def stopped(self, frames: Frames) -> Region:
+        """Return the packets that surely go no further."""
+        if self._stopped is None:
+            self._stopped = frames.union(self.may.values())
+        return self._stopped
+
+    def then(self, later: Effect, frames: Frames) -> Effect:
         """Return the effect of this list and of another behind it."""
         may = dict(self.may)
         for kind, region in later.may.items():
-            left = region - self.stopped
             here = may.get(kind)
+            if self.certain:  # what this list gives the same verdict need not be taken away first
+                others = [one for other, one in self.may.items() if other != kind]
+                left = region - frames.union(others) if others else region
+            else:
+                left = region - self.stopped(frames)
             may[kind] = left if here is None else here | left
-        return Effect(self.stopped | later.stopped, may)
+        if self.certain and later.certain:
+            return Effect(may)
+        return Effect(may, self.stopped(frames) | later.stopped(frames))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +85,11 @@ class Reached:
 class TableCode:
     """The chains of one table, compiled when they are first asked for."""
 
-    def __init__(self, frames: Frames, table: Table, fib: Mapping[str, Region]) -> None:
+    def __init__(self, frames: Frames, table: Table, fib: Mapping[str, Region], *, fragments: bool) -> None:
         self.table = table
         self.title = f"{table.family} {table.name}"
         self._frames = frames
-        self._reader = RuleReader(frames, table, fib)
+        self._reader = RuleReader(frames, table, fib, fragments=fragments)
         self._chains = {chain.name: chain for chain in table.chains}
         self._rules: dict[str, tuple[RuleCode, ...]] = {}
         self._effects: dict[str, Effect] = {}
@@ -99,34 +115,35 @@ class TableCode:
 
     def _composed(self, effects: Sequence[Effect]) -> Effect:
         if not effects:
-            return Effect(self._frames.nothing, {})
+            return Effect({})
         if len(effects) == 1:
             return effects[0]
         middle = len(effects) // 2
-        return self._composed(effects[:middle]).then(self._composed(effects[middle:]))
+        return self._composed(effects[:middle]).then(self._composed(effects[middle:]), self._frames)
 
     def _of_rule(self, code: RuleCode) -> Effect:
         """Return what one rule does. Its branches and what is wild hold different packets, unless it is not sure."""
         effects = [self._of_branch(code, branch) for branch in code.branches if branch.verdict is not None]
         if code.wild:
-            effects.append(Effect(code.wild, {WILD: code.wild}))
+            effects.append(Effect({WILD: code.wild}))
         return self._composed(effects)
 
     def _of_branch(self, code: RuleCode, branch: Branch) -> Effect:
         sure, may = branch.condition.sure, branch.condition.may
+        certain = branch.condition.certain
         verdict = branch.verdict
         if verdict is None or not may:
-            return Effect(self._frames.nothing, {})
+            return Effect({})
         if verdict.kind not in {"jump", "goto"}:
-            return Effect(sure, {DROP if verdict.kind == "reject" else verdict.kind: may})
+            return Effect({DROP if verdict.kind == "reject" else verdict.kind: may}, None if certain else sure)
         target = self.called(code, verdict.chain)
         if target is None:
-            return Effect(may, {WILD: may})
-        passing = self._passing(target)
+            return Effect({WILD: may})
         found = {kind: may & region for kind, region in target.may.items() if kind != RETURN}
-        if verdict.kind == "jump":
-            return Effect(sure - passing, found)
-        return Effect(sure, {**found, RETURN: may & passing})  # behind a goto, the end of the chain is a return
+        if verdict.kind == "goto":  # behind a goto, the end of the chain is a return
+            found[RETURN] = may & self._passing(target)
+            return Effect(found, None if certain and target.certain else sure)
+        return Effect(found, None if certain and target.certain else sure - self._passing(target))
 
     def called(self, code: RuleCode, name: str) -> Effect | None:
         """Return what a chain that is jumped to does; None where there is none, or it jumps back here."""
@@ -139,15 +156,22 @@ class TableCode:
 
     def _passing(self, effect: Effect) -> Region:
         """Return what may come out of a chain at its end or by a return."""
+        if effect.certain:
+            return ~self._frames.union(region for kind, region in effect.may.items() if kind != RETURN)
         returned = effect.may.get(RETURN)
-        return ~effect.stopped if returned is None else ~effect.stopped | returned
+        stopped = effect.stopped(self._frames)
+        return ~stopped if returned is None else ~stopped | returned
 
     def outcome(self, chain: Chain) -> dict[str, Region]:
         """Return, for accept, drop and wild, the packets that may get it from a base chain and its policy."""
-        effect = self.effect(chain.name)
-        found = {kind: effect.may.get(kind, self._frames.nothing) for kind in (ACCEPT, DROP, WILD)}
+        effect, nothing = self.effect(chain.name), self._frames.nothing
         policy = chain.base.policy if chain.base is not None else ACCEPT
-        found[policy] |= self._passing(effect)
+        found = {kind: effect.may.get(kind, nothing) for kind in (ACCEPT, DROP, WILD)}
+        if effect.certain:  # all that has no other verdict has this one
+            other = DROP if policy == ACCEPT else ACCEPT
+            found[policy] = ~(found[other] | found[WILD])
+        else:
+            found[policy] |= self._passing(effect)
         return found
 
     # --- rule by rule -----------------------------------------------------------------------------------------------
@@ -169,4 +193,4 @@ class TableCode:
                 jumps = verdict is not None and verdict.kind in {"jump", "goto"} and verdict.chain in self._chains
                 if verdict is not None and jumps and coming and depth < _DEEPEST:
                     yield from self._walked(verdict.chain, coming, depth + 1)
-            packets -= self._of_rule(code).stopped
+            packets -= self._of_rule(code).stopped(self._frames)

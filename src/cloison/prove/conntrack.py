@@ -16,14 +16,13 @@ from cloison.prove.packet import (
     CWR,
     DCCP,
     ECE,
-    FIN,
     ICMP,
     ICMPV6,
     PSH,
-    RST,
     SCTP,
     SYN,
     TCP,
+    UDPLITE,
     URG,
     Connection,
     Fragment,
@@ -48,15 +47,16 @@ _ICMPV6_UNTRACKED: Final = frozenset({130, 131, 132, 133, 134, 135, 136, 143})
 def first_packet_states(frames: Frames, *, tcp_loose: bool) -> Region:
     """Return the IP packets with the state that the kernel gives the first packet it sees of a connection.
 
-    `tcp_loose` is net.netfilter.nf_conntrack_tcp_loose: whether connections are picked up in their middle. SCTP and
-    DCCP depend on what the proof does not keep (the kind of the chunk or packet) and may be new or invalid. A packet of
+    `tcp_loose` is net.netfilter.nf_conntrack_tcp_loose: whether connections are picked up in their middle. SCTP, DCCP
+    and UDP-Lite depend on what the proof does not keep (the kind of the chunk, what the checksum covers) and may be new
+    or invalid. A packet of
     which the header or the checksum is wrong is invalid too; the proof keeps neither.
     """
     box = frames.box
     new, invalid = box(connection=Connection.NEW), box(connection=Connection.INVALID)
     tracked = frames.ip - box(fragment=Fragment.LATER)
     tcp, icmp, icmpv6 = box(protocol=TCP), box(protocol=ICMP), box(protocol=ICMPV6)
-    unsure = box(protocol=SCTP) | box(protocol=DCCP)
+    unsure = box(protocol=frozenset((protocol, protocol) for protocol in (SCTP, DCCP, UDPLITE)))
     opening = tcp & box(tcp_flags=_flags(_OPENING | (_PICKED_UP if tcp_loose else frozenset())))
     opening |= icmp & frames.ipv4 & box(destination_port=_values(_ICMP_REQUESTS))
     opening |= icmpv6 & frames.ipv6 & box(destination_port=_values(_ICMPV6_REQUESTS))

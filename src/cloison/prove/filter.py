@@ -107,7 +107,7 @@ class Filter:
 
     def _compiled(self) -> None:
         """Forget what was compiled with fewer names of interfaces."""
-        self._codes = [TableCode(self.frames, table, self._fib) for table in self._ruleset.tables]
+        self._codes: dict[tuple[int, bool], TableCode] = {}
         self._stages: dict[tuple[Hook, Layer, bool], Stage] = {}
         self._known = len(self.frames.interfaces)
 
@@ -169,13 +169,25 @@ class Filter:
     def stations(self, hook: Hook, layer: Layer = "network") -> list[Station]:
         """Return the base chains of a hook, in the order in which packets pass them."""
         stations = [
-            Station(code, chain, chain.base)
-            for code in self._codes
-            if code.table.family in _FAMILIES[layer]
-            for chain in code.table.chains
+            Station(self._code(number, hook, chain.base.priority), chain, chain.base)
+            for number, table in enumerate(self._ruleset.tables)
+            if table.family in _FAMILIES[layer]
+            for chain in table.chains
             if chain.base is not None and chain.base.hook == hook
         ]
         return sorted(stations, key=lambda station: station.base.priority)
+
+    def _code(self, number: int, hook: Hook, priority: int) -> TableCode:
+        """Return a table as its rules are at a hook: where later fragments come to them, or where none does."""
+        table = self._ruleset.tables[number]
+        whole = {"inet": {"ip", "ip6"}, "ip": {"ip"}, "ip6": {"ip6"}}.get(table.family)
+        gathered = self._tracked | ({"ip"} if hook == "input" else set())
+        fragments = whole is None or sees_fragments(hook, priority) or not whole <= gathered
+        found = self._codes.get((number, fragments))
+        if found is None:
+            found = TableCode(self.frames, table, self._fib, fragments=fragments)
+            self._codes[number, fragments] = found
+        return found
 
     def _stage(self, hook: Hook, layer: Layer, *, early: bool) -> Stage:
         """Return what the chains before, or behind, the place where fragments are put together do."""

@@ -1,11 +1,13 @@
 """What a condition of nftables means as a set of packets: which field an operand looks at, and when it can at all.
 
-An operand that a packet does not have (the port of a later fragment, the IPv4 address of an IPv6 packet) ends the rule,
-and so does its negation: nft(8) loads such a check before each operand (`nft --debug=netlink` shows it), and the kernel
-breaks off where a header is not there (net/netfilter/nft_payload.c). Here that check is the *guard* of an operand.
+An operand that a packet does not have (the port of an ICMP message, the IPv4 address of an IPv6 packet) ends the rule,
+and so does its negation: nft(8) loads such a check before each operand (`nft --debug=netlink` shows it). Here that
+check is the *guard* of an operand.
 
 Some operands look at more than the fields of `packet` keep. What they match is then given twice: what surely matches
-and what may match.
+and what may match. So it is with the transport header of a later fragment. There is none, and yet Linux 6.18 loads what
+stands in its place (measured: of IPv4 the data of the fragment, of IPv6 the IP header, whose flow label is then the
+port); other versions end the rule. So `tcp dport 443` may match a later fragment, as may its negation.
 """
 
 from __future__ import annotations
@@ -15,13 +17,13 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cloison.prove import packet
-from cloison.prove.packet import Fragment
+from cloison.prove.packet import Fragment, Names
+from cloison.prove.ruleset import Operand, SetReference
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from cloison.prove.packet import Names
-    from cloison.prove.ruleset import Operand, Value
+    from cloison.prove.ruleset import Element, Match, Value
     from cloison.prove.space import Interval
 
 Intervals = tuple["Interval", ...]
@@ -34,6 +36,7 @@ IPV6: Final[Intervals] = ((packet.ETHERNET_IPV6, packet.ETHERNET_IPV6),)
 ARP: Final[Intervals] = ((packet.ETHERNET_ARP, packet.ETHERNET_ARP),)
 IP: Final[Intervals] = IPV4 + IPV6
 HAS_TRANSPORT: Final[Intervals] = ((Fragment.WHOLE, Fragment.FIRST),)
+_LATER: Final[Intervals] = ((Fragment.LATER, Fragment.LATER),)
 WITH_PORTS: Final[Intervals] = tuple((protocol, protocol) for protocol in sorted(packet.WITH_PORTS))
 WIDTHS: Final = {field.name: field.bits for field in packet.FIELDS}
 
@@ -104,8 +107,10 @@ class Term(NamedTuple):
     """Values of the field with which it surely matches, within the guard."""
     may: Intervals
     """Values with which it may match."""
+    later: Box | None = None
+    """The later fragments that it may match or not, whatever the field."""
     beyond: Box | None = None
-    """Where, outside the guard, it may match or not."""
+    """Other packets outside the guard that it may match or not."""
 
     def negated(self) -> Term:
         """Return the term that matches within the guard where this one does not."""
@@ -123,9 +128,19 @@ def term(operand: Operand, values: Collection[Value], interfaces: Names) -> Term
         numbers = _numbers(values, interfaces)
         if key.startswith(("iif", "oif")) or all(not isinstance(value, str) for value in values):
             matching = within(field, numbers)
-            return Term(field, guard, matching, matching, _NO_PORTS if key.startswith("th ") else None)
+            return Term(field, guard, matching, matching, *_outside(key, guard))
         return None
     return _masked(operand, values) if operand.mask is not None else _special(key, values)
+
+
+def _outside(key: str, guard: Box) -> tuple[Box | None, Box | None]:
+    """Return the later fragments, and the other packets, that an operand may match though its header is not there."""
+    if guard.get("fragment") is not HAS_TRANSPORT:
+        return None, None
+    later = {**guard, "fragment": _LATER}
+    if not key.startswith("th "):
+        return later, None
+    return {**later, "protocol": ((0, 255),)}, _NO_PORTS
 
 
 def _numbers(values: Collection[Value], interfaces: Names) -> Intervals:
@@ -177,8 +192,7 @@ def _masked(operand: Operand, values: Iterable[Value]) -> Term | None:
     field, guard = _OPERANDS[operand.key]
     last = (1 << (32 if operand.key.startswith("ip ") and WIDTHS[field] > 32 else WIDTHS[field])) - 1  # noqa: PLR2004  the width of an IPv4 address
     matching = _under_mask(mask & last, last, numbers)
-    beyond = _NO_PORTS if operand.key.startswith("th ") else None
-    return None if matching is None else Term(field, guard, matching, matching, beyond)
+    return None if matching is None else Term(field, guard, matching, matching, *_outside(operand.key, guard))
 
 
 @lru_cache(maxsize=1024)
@@ -218,6 +232,43 @@ def _possible_offsets(fragment: Fragment, mask: int) -> list[Interval]:
     if offset == _FRAGMENT_OFFSET:
         return [(base + 1, base + offset) for base in bases]
     return [(base + part, base + part) for base in bases for part in {value & offset for value in range(1, 8192)}]
+
+
+def product(match: Match, interfaces: Names) -> tuple[Box, Box] | None:
+    """Return what a test of one operand surely matches, and what it may match of later fragments, as products.
+
+    None where it is not a product, or what it may match is more than that.
+    """
+    if len(match.operands) != 1 or isinstance(match.elements, SetReference):
+        return None
+    operand = match.operands[0]
+    if operand.key in {"iifname", "oifname", "iif", "oif"}:
+        return _product(operand, match.elements, interfaces, negated=match.negated)
+    return _known_product(operand.key, operand.mask, match.elements, match.negated)
+
+
+@lru_cache(maxsize=1 << 15)
+def _known_product(
+    key: str,
+    mask: int | None,
+    elements: tuple[Element, ...],
+    negated: bool,  # noqa: FBT001  a cached function takes what it is called with by place
+) -> tuple[Box, Box] | None:
+    return _product(Operand(key, mask), elements, _NO_NAMES, negated=negated)
+
+
+def _product(
+    operand: Operand, elements: tuple[Element, ...], interfaces: Names, *, negated: bool
+) -> tuple[Box, Box] | None:
+    found = term(operand, [value for (value,) in elements], interfaces)
+    if found is None or found.beyond is not None:
+        return None
+    found = found.negated() if negated else found
+    box = merged(found.guard, {found.field: found.sure}) if found.sure == found.may else None
+    return None if box is None else (box, found.later or box)
+
+
+_NO_NAMES: Final = Names("interface", first=1)
 
 
 # --- intervals -----------------------------------------------------------------------------------------------------

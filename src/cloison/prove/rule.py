@@ -11,8 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from cloison.prove.match import Box, merged, term
+from cloison.prove.match import Box, Intervals, merged, product, term
 from cloison.prove.ruleset import Limit, Match, Opaque, SetReference, Verdict, VerdictMap
+from cloison.prove.space import Region
 from cloison.prove.statement import Unmodelled
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from cloison.prove.packet import Frames
     from cloison.prove.ruleset import Element, Operand, Rule, Table, Value
-    from cloison.prove.space import Region
 
 WILD: Final = "wild"
 """The kind of a verdict that is not known, of a packet that may have been changed."""
@@ -84,12 +84,15 @@ class RuleCode:
 class RuleReader:
     """Makes branches of the rules of one table."""
 
-    def __init__(self, frames: Frames, table: Table, fib: Mapping[str, Region]) -> None:
+    def __init__(self, frames: Frames, table: Table, fib: Mapping[str, Region], *, fragments: bool) -> None:
         """Take the answers of `fib`: by the text of the operand, the packets for which the answer is missing.
 
-        With ` local` and the like behind a `fib … type`: the packets whose address is of that type.
+        With ` local` and the like behind a `fib … type`: the packets whose address is of that type. Without
+        `fragments`, no rule ever sees one.
         """
         self.frames = frames
+        self.fragments = fragments
+        self._nodes: dict[tuple[int, Intervals, int], int] = {}
         self._fib = fib
         self._sets = {one.name: one for one in table.sets}
         self.perhaps = Condition(frames.nothing, frames.everything)
@@ -99,16 +102,6 @@ class RuleReader:
         return _Reading(self, rule).code()
 
     # --- conditions -------------------------------------------------------------------------------------------------
-
-    def simple(self, match: Match) -> Box | None:
-        """Return a match as a product; None where it is none, or is not sure."""
-        if len(match.operands) != 1 or isinstance(match.elements, SetReference):
-            return None
-        found = term(match.operands[0], [value for (value,) in match.elements], self.frames.interfaces)
-        if found is None or found.beyond is not None:
-            return None
-        found = found.negated() if match.negated else found
-        return merged(found.guard, {found.field: found.sure}) if found.sure == found.may else None
 
     def match(self, match: Match, unsure: list[str]) -> Condition:
         """Return a match as a condition; what is not modelled is added to `unsure`."""
@@ -158,23 +151,19 @@ class RuleReader:
         self, operands: Sequence[Operand], elements: Sequence[Element], unsure: list[str]
     ) -> list[Condition]:
         """Return a condition for each element of a concatenation."""
-        known: dict[tuple[int, Value], Condition | Box] = {}
+        known: dict[tuple[int, Value], Condition | tuple[Box, Box]] = {}
         parts = []
         for element in elements:
-            box: Box | None = {}
-            others: list[Condition] = []
+            conjunction = Conjunction()
             for place, (operand, value) in enumerate(zip(operands, element, strict=True)):
                 one = known.get((place, value))
                 if one is None:
-                    one = self.simple(Match((operand,), ((value,),)))
+                    one = product(Match((operand,), ((value,),)), self.frames.interfaces)
                     if one is None:
                         one = self._single(operand, [value], negated=False, unsure=unsure)
                     known[place, value] = one
-                if isinstance(one, Condition):
-                    others.append(one)
-                elif box is not None:
-                    box = merged(box, one)
-            parts.append(self.condition(box, others))
+                conjunction.add(one)
+            parts.append(self.condition(conjunction))
         return parts
 
     def _single(self, operand: Operand, values: list[Value], *, negated: bool, unsure: list[str]) -> Condition:
@@ -187,8 +176,9 @@ class RuleReader:
         found = found.negated() if negated else found
         sure = self.region(merged(found.guard, {found.field: found.sure}))
         may = sure if found.sure == found.may else self.region(merged(found.guard, {found.field: found.may}))
-        if found.beyond is not None:
-            may |= self.region(found.beyond)
+        for outside in (found.later if self.fragments else None, found.beyond):
+            if outside is not None:
+                may |= self.region(outside)
         if sure != may:
             unsure.append(f"{operand.key}, of which the fields of a packet say too little")
         return Condition(sure, may)
@@ -211,19 +201,51 @@ class RuleReader:
         found = frames.ip - found if negated else found & frames.ip
         return Condition(found, found)
 
-    def condition(self, box: Box | None, others: Sequence[Condition]) -> Condition:
-        """Return the condition that a product and some conditions hold."""
-        region = self.region(box)
-        found = Condition(region, region)
-        for other in others:
+    def condition(self, conjunction: Conjunction) -> Condition:
+        """Return the packets for which all of it holds."""
+        region = may = self.region(conjunction.box)
+        if self.fragments and conjunction.later is not conjunction.box:
+            may = region | self.region(conjunction.later)
+        found = Condition(region, may)
+        for other in conjunction.others:
             found &= other
         return found
 
     def region(self, box: Box | None) -> Region:
         """Return the packets of a product."""
-        if box is None or not all(box.values()):
-            return self.frames.nothing
-        return self.frames.box(**{field: frozenset(intervals) for field, intervals in box.items()})
+        frames, node = self.frames, 1
+        if box is None:
+            return frames.nothing
+        for level, intervals in sorted(((frames.level_of(name), box[name]) for name in box), reverse=True):
+            key = (level, intervals, node)
+            found = self._nodes.get(key)
+            if found is None:
+                found = frames.test(level, [(low, high, node) for low, high in intervals]) if intervals else 0
+                self._nodes[key] = found
+            node = found
+        return Region(frames, node)
+
+
+class Conjunction:
+    """Conditions that all hold: a product, that product for later fragments, and what is none."""
+
+    __slots__ = ("box", "later", "others")
+
+    def __init__(self) -> None:
+        self.box: Box | None = {}
+        self.later: Box | None = self.box
+        """What may match: the same object as `box` as long as later fragments are nothing of their own."""
+        self.others: list[Condition] = []
+
+    def add(self, one: Condition | tuple[Box, Box]) -> None:
+        """Add a condition, or a product with its like for later fragments."""
+        if isinstance(one, Condition):
+            self.others.append(one)
+            return
+        box, later = one
+        same = self.later is self.box and later is box
+        self.box, before = merged(self.box, box) if self.box is not None else None, self.later
+        self.later = self.box if same else merged(before, later) if before is not None else None
 
 
 class _Reading:
@@ -232,9 +254,7 @@ class _Reading:
     def __init__(self, reader: RuleReader, rule: Rule) -> None:
         self._reader = reader
         self._rule = rule
-        self._box: Box | None = {}
-        """What matched so far is this product and these conditions."""
-        self._others: list[Condition] = []
+        self._so_far = Conjunction()
         self._branches: list[Branch] = []
         self._unsure: list[str] = []
 
@@ -245,7 +265,7 @@ class _Reading:
                 self._match(expression)
             elif isinstance(expression, Limit):
                 self._unsure.append(expression.text)
-                self._others.append(self._reader.perhaps)
+                self._so_far.add(self._reader.perhaps)
             elif isinstance(expression, Opaque):
                 self._unsure.append(expression.text)
                 return self._ended(wild=self._reached().may)
@@ -264,14 +284,11 @@ class _Reading:
         return RuleCode(self._rule, tuple(self._branches), reasons, wild)
 
     def _reached(self) -> Condition:
-        return self._reader.condition(self._box, self._others)
+        return self._reader.condition(self._so_far)
 
     def _match(self, match: Match) -> None:
-        simple = self._reader.simple(match)
-        if simple is None:
-            self._others.append(self._reader.match(match, self._unsure))
-        elif self._box is not None:
-            self._box = merged(self._box, simple)
+        found = product(match, self._reader.frames.interfaces)
+        self._so_far.add(self._reader.match(match, self._unsure) if found is None else found)
 
     def _map(self, given: VerdictMap) -> bool:
         """Part what matched so far by a verdict map. What is not in the map ends the rule; False: anything may come."""
@@ -285,5 +302,6 @@ class _Reading:
         ]
         union = self._reader.frames.union
         on = Condition(union(one.sure for one in going_on), union(one.may for one in going_on))
-        self._box, self._others = {}, [reached & on]
+        self._so_far = Conjunction()
+        self._so_far.add(reached & on)
         return True
