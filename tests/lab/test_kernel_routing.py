@@ -14,7 +14,7 @@ from cloison.model import EquipmentName
 from cloison.prove.packet import ETHERNET_IPV4, TCP, UDP, UNTAGGED, Frames
 from cloison.prove.parse.interfaces import parse_interfaces
 from cloison.prove.routing import Routing
-from cloison.prove.space import Packet
+from cloison.prove.space import Packet, Region
 from cloison.prove.stack import Stack
 from cloison.transport.local import LocalRunner
 
@@ -217,12 +217,16 @@ def questions(stack: Stack, links: tuple[str, ...], chance: random.Random, often
 # --- the comparison --------------------------------------------------------------------------------------------------
 
 
-def modelled(frames: Frames, routing: Routing, question: Question) -> str:
+def modelled(frames: Frames, routing: Routing, refused: Region, question: Question) -> str:
     packet = question.packet(frames)
     one = frames.box(**packet)
-    if question.link and packet in routing.refused():
+    if question.link and packet in refused:
         return "nothing"
     result = routing.forwarded(one) if question.link else routing.emitted(one)
+    decision = routing.deciding(packet, sent=not question.link)
+    if not question.destination.is_multicast and question.destination not in {NOBODY, EVERYBODY} and not result.dropped:
+        assert decision is not None  # what explains a packet agrees with what is computed of all
+        assert (decision.kind in {"local", "broadcast"}) or not result.local
     if result.local:
         assert not question.link or packet in routing.local()
         return "local"
@@ -262,12 +266,13 @@ def compared(text: str, links: tuple[str, ...], seed: str, often: int) -> dict[s
     )
     assert result.exit_status == 0, result.text + str(result.stderr)
     said = json.loads(result.text)
+    refused, unverified = routing.refused(), routing.unverified()
     counts: dict[str, int] = {}
     for question, answer in zip(asked, said["answers"], strict=True):
         expected = answered(answer, alive)
         if question.link and question.destination.is_multicast and expected == "nothing":
             continue  # to a group that nobody here has joined: the proof takes it that somebody may
-        assert modelled(frames, routing, question) == expected, (question, answer, text)
+        assert modelled(frames, routing, refused, question) == expected, (question, answer, text)
         counts[expected.split(" ")[0]] = counts.get(expected.split(" ")[0], 0) + 1
     missing = {tuple(one) for one in said["unverified"]}
     seen = {tuple(one) for one in said["seen"]}
@@ -275,7 +280,7 @@ def compared(text: str, links: tuple[str, ...], seed: str, often: int) -> dict[s
         key = (question.link, str(question.source), str(question.destination))
         if key in seen:
             udp = Question(question.link, question.source, question.destination, UDP, 9, 9)
-            assert (udp.packet(frames) in routing.unverified()) is (key in missing), (question, text)
+            assert (udp.packet(frames) in unverified) is (key in missing), (question, text)
     counts["seen"], counts["missing"] = len(seen), len(missing)
     return counts
 

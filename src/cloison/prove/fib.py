@@ -152,22 +152,25 @@ def rules_of(stack: Stack, version: Version, *, tunnels: bool) -> list[PolicyRul
     return sorted((*usual, *(rule for rule in stack.rules if rule.version == version)), key=lambda rule: rule.priority)
 
 
-def lookups(rules: Iterable[PolicyRule], by_table: Mapping[str, Sequence[Route]], version: Version) -> list[Lookup]:
-    """Return what the rules decide, in order; neighbours that match every packet are made one."""
+def lookup_of(rule: PolicyRule, by_table: Mapping[str, Sequence[Route]]) -> Lookup:
+    """Return what one rule decides."""
+    whole = rule.unmodelled or not rule.table
+    return Lookup(rule, tuple(_whole(rule) if whole else _spans(rule, by_table.get(rule.table, ()))))
+
+
+def chained(lookups: Iterable[Lookup]) -> tuple[Lookup, ...]:
+    """Return lookups in order, neighbours that match every packet made one."""
     found: list[Lookup] = []
-    for rule in rules:
-        spans = (
-            _whole(rule, version) if rule.unmodelled or not rule.table else _spans(rule, by_table.get(rule.table, ()))
-        )
-        if found and not rule.selective and not found[-1].rule.selective:
-            found[-1] = Lookup(rule, tuple(_overlaid(found[-1].spans, spans)))
-        elif spans:
-            found.append(Lookup(rule, tuple(spans)))
-    return found
+    for lookup in lookups:
+        if found and not lookup.rule.selective and not found[-1].rule.selective:
+            found[-1] = Lookup(lookup.rule, tuple(_overlaid(found[-1].spans, lookup.spans)))
+        elif lookup.spans:
+            found.append(lookup)
+    return tuple(found)
 
 
-def _whole(rule: PolicyRule, version: Version) -> list[Span]:
-    return [Span(*bounds(IPv4Network("0.0.0.0/0") if version == 4 else IPv6Network("::/0")), Decision(rule, None))]  # noqa: PLR2004  the family
+def _whole(rule: PolicyRule) -> list[Span]:
+    return [Span(*bounds(IPv4Network("0.0.0.0/0") if rule.version == 4 else IPv6Network("::/0")), Decision(rule, None))]  # noqa: PLR2004  the family
 
 
 def _spans(rule: PolicyRule, routes: Iterable[Route]) -> list[Span]:

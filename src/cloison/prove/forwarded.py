@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cloison.prove.stack import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cloison.prove.fib import Decision
+    from cloison.prove.fib import Decision, Lookup
     from cloison.prove.packet import Frames
-    from cloison.prove.space import Region
-    from cloison.prove.stack import Address
+    from cloison.prove.space import Interval, Region
+    from cloison.prove.stack import Address, Version
     from cloison.prove.statement import Unmodelled
 
 
@@ -55,6 +55,25 @@ def outcome_of(decision: Decision) -> Outcome:
     if not hops or decision.kind not in {"unicast", "broadcast"}:
         return Outcome(decision.kind)
     return Outcome(decision.kind, hops[0].interface, hops[0].via if len(hops) == 1 else None)
+
+
+NO_ROUTE: Final = Outcome("none")
+
+
+def intervals(lookup: Lookup, version: Version, *, gaps: bool) -> dict[Outcome, frozenset[Interval]]:
+    """Return the addresses of each outcome of a lookup; with `gaps`, those for which it has none too."""
+    found: defaultdict[Outcome, list[Interval]] = defaultdict(list)
+    following = 0
+    for first, last, decision in lookup.spans:
+        outcome = outcome_of(decision)
+        if gaps and following < first:
+            found[NO_ROUTE].append((following, first - 1))
+        found[outcome].append((first, last))
+        following = last + 1
+    end = (1 << (32 if version == 4 else 128)) - 1  # noqa: PLR2004  the family
+    if gaps and following <= end:
+        found[NO_ROUTE].append((following, end))
+    return {outcome: frozenset(of) for outcome, of in found.items()}
 
 
 class Sorting:

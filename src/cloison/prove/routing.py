@@ -12,8 +12,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from cloison.prove import martian
-from cloison.prove.fib import bounds, lookups, rules_of, tables
-from cloison.prove.forwarded import Forwarded, Outcome, Sorting, outcome_of
+from cloison.prove.fib import bounds, chained, lookup_of, rules_of, tables
+from cloison.prove.forwarded import NO_ROUTE, Forwarded, Outcome, Sorting, intervals
 from cloison.prove.packet import ETHERNET_IPV4, ETHERNET_IPV6, Fragment
 from cloison.prove.stack import LOOPBACK
 
@@ -30,6 +30,8 @@ TYPES: Final[Mapping[int, int]] = {4: ETHERNET_IPV4, 6: ETHERNET_IPV6}
 
 ZERO = {"source": 0, "destination": 0}
 """0.0.0.0 to 0.0.0.0: to the device, as BOOTP had it."""
+
+ONLY: Final[Mapping[int, frozenset[Interval]]] = {version: frozenset({(of, of)}) for version, of in TYPES.items()}
 
 
 class View(NamedTuple):
@@ -65,6 +67,8 @@ class Routing:
         """The interfaces, but for the loopback, that packets can come in by."""
         self._frames = frames
         self._tunnel_routes = tunnel_routes
+        self._chains: dict[tuple[int, ...], tuple[Lookup, ...]] = {}
+        self._intervals: dict[tuple[int, bool], dict[Outcome, frozenset[Interval]]] = {}
         self._outcomes: dict[tuple[Version, View], dict[Outcome, Region]] = {}
 
     # --- settings ---------------------------------------------------------------------------------------------------
@@ -150,8 +154,8 @@ class Routing:
         version: Version = 6 if packet["ethernet_type"] == ETHERNET_IPV6 else 4
         view = SENT if sent else RECEIVED
         for lookup in self._lookups.get(version, ()):
-            selected = self._selected(lookup.rule, version, view)
-            if selected is None or packet not in selected:
+            selected = self._selected(lookup.rule, version, view) if _asked(lookup.rule, view) else self._frames.nothing
+            if selected is not None and packet not in selected:
                 continue
             if found := lookup.at(packet[view.destination]):
                 return found
@@ -245,39 +249,48 @@ class Routing:
     def _lookups(self) -> Mapping[Version, list[Lookup]]:
         found: dict[Version, list[Lookup]] = {}
         for version in self.versions:
+            by_table = tables(self.stack, version, self._tunnel_routes)
             rules = rules_of(self.stack, version, tunnels=bool(self._tunnel_routes))
-            found[version] = lookups(rules, tables(self.stack, version, self._tunnel_routes), version)
+            found[version] = [lookup_of(rule, by_table) for rule in rules]
         return found
+
+    def _chain(self, version: Version, view: View) -> tuple[Lookup, ...]:
+        """Return what the rules that can match in a view decide, in order. Most views have the same: it is kept."""
+        asked = [lookup for lookup in self._lookups[version] if _asked(lookup.rule, view)]
+        key = (version, *(id(lookup) for lookup in asked))
+        if key not in self._chains:
+            self._chains[key] = chained(asked)
+        return self._chains[key]
 
     def outcomes(self, version: Version, view: View) -> dict[Outcome, Region]:
         """Return the packets of each outcome of a lookup; every packet of the family is in one of them."""
         key = (version, view)
         if key not in self._outcomes:
-            rules = [*self._rules(version, view), (self._frames.box(ethernet_type=TYPES[version]), Outcome("none"))]
-            self._outcomes[key] = self._frames.first_match(rules)
+            rules = list(self._rules(version, view))
+            disjoint = len(self._chain(version, view)) <= 1  # as the spans of one lookup are
+            if disjoint:
+                self._outcomes[key] = {outcome: region for region, outcome in rules}
+            else:
+                self._outcomes[key] = self._frames.first_match(rules)
         return self._outcomes[key]
 
     def _rules(self, version: Version, view: View) -> Iterator[tuple[Region, Outcome]]:
-        of_family = self._frames.box(ethernet_type=TYPES[version])
-        for lookup in self._lookups[version]:
+        """Yield the packets of each outcome, where it was not another one before; what is left, last."""
+        chain = self._chain(version, view)
+        for lookup in chain:
             selected = self._selected(lookup.rule, version, view)
-            if selected is None:
-                continue
-            intervals: defaultdict[Outcome, list[Interval]] = defaultdict(list)
-            for span in lookup.spans:
-                intervals[outcome_of(span.decision)].append((span.first, span.last))
-            for outcome, of in intervals.items():
-                inside = frozenset(of)
-                here = of_family & self._frames.box(**{view.destination: inside})
-                yield here & selected, outcome
+            key = (id(lookup), len(chain) == 1)
+            if key not in self._intervals:
+                self._intervals[key] = intervals(lookup, version, gaps=len(chain) == 1)
+            for outcome, inside in self._intervals[key].items():
+                here = self._frames.box(**{view.destination: inside, "ethernet_type": ONLY[version]})
+                yield (here if selected is None else here & selected), outcome
+        if len(chain) != 1:
+            yield self._frames.box(ethernet_type=TYPES[version]), NO_ROUTE
 
     def _selected(self, rule: PolicyRule, version: Version, view: View) -> Region | None:
-        """Return the packets that a rule matches in a view; None where it matches none."""
+        """Return the packets that a rule matches in a view in which it is asked; None for all of them."""
         if not rule.selective:
-            return self._frames.everything
-        if rule.interface_in and view.way != "back" and (rule.interface_in == LOOPBACK) is (view.way == "received"):
-            return None
-        if (rule.interface_out and view.way != "sent") or (rule.protocol is not None and not view.protocol):
             return None
         values: dict[str, int | Interval] = {}
         if rule.interface_in and view.way == "received":
@@ -320,3 +333,10 @@ class Routing:
             )
             as_zero |= self._frames.union(broadcast)
         return (inside - as_zero) | as_zero if bounds(network)[0] == 0 else inside - as_zero
+
+
+def _asked(rule: PolicyRule, view: View) -> bool:
+    """Tell whether there are packets that a rule matches in a view."""
+    if rule.interface_in and view.way != "back" and (rule.interface_in == LOOPBACK) is (view.way == "received"):
+        return False
+    return (not rule.interface_out or view.way == "sent") and (view.protocol or not rule.looks_inside)
