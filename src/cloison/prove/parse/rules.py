@@ -44,16 +44,7 @@ def read_rule(statement: Statement, words: list[str]) -> PolicyRule:
 
     Raises ValueError for a value that cannot be read.
     """
-    values: dict[str, str] = {}
-    unknown = ""
-    rest = iter(words)
-    for word in rest:
-        if word in _WORDS:
-            values[word] = next(rest, "")
-        elif word in _ACTIONS:
-            values["action"] = word
-        else:  # its value, if it has one, is the next unknown word
-            unknown = "not" if "not" in {unknown, word} else unknown or word
+    values, unknown = _pairs(words)
     if "priority" not in values:
         unknown = unknown or "a rule with no priority"
     kind: _Kind = _ACTIONS.get(values.get("action", values.get("type", "")), "lookup")
@@ -84,6 +75,21 @@ def read_rule(statement: Statement, words: list[str]) -> PolicyRule:
         destination_ports=ports["dport"],
         unmodelled=Unmodelled(statement, unknown) if unknown else None,
     )
+
+
+def _pairs(words: list[str]) -> tuple[dict[str, str], str]:
+    """Return the known words with their values, and the first word that is not known; `not` before any other."""
+    values: dict[str, str] = {}
+    unknown = ""
+    rest = iter(words)
+    for word in rest:
+        if word in _WORDS:
+            values[word] = next(rest, "")
+        elif word in _ACTIONS:
+            values["action"] = word
+        else:  # its value, if it has one, is the next unknown word
+            unknown = "not" if "not" in {unknown, word} else unknown or word
+    return values, unknown
 
 
 def _version(values: dict[str, str]) -> Version:
