@@ -20,7 +20,7 @@ from cloison.prove.openflow import ALL, FLOOD, IN_PORT, NORMAL
 from cloison.prove.statement import Unmodelled
 from cloison.prove.switch import LOCAL
 from cloison.prove.table import Decision, Table
-from cloison.prove.vlan import Tags, VlanPort
+from cloison.prove.vlan import Entered, Tags, VlanPort
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -73,7 +73,6 @@ class Bridge:
         self._up = {name: up(name) for name in self._ports}
         self._table = Table(frames, flows, secure=self._bridge is None or self._bridge.secure)
         self._numbers = _numbers(own)
-        self._copied_to = {mirror.output for mirror in self._bridge.mirrors} if self._bridge else set()
         self.ports: tuple[str, ...] = (*self._ports, *self._foreign)
         """By the name of their interface; the bridge's own by the bridge's."""
 
@@ -91,22 +90,22 @@ class Bridge:
         nothing = self._frames.nothing
         if not self._up[port] or not arriving or self._bridge is None:
             return Switched(out, nothing, ())
+        if any(mirror.output == port for mirror in self._bridge.mirrors):
+            return Switched(out, nothing, ())  # a port for copies takes nothing in
         opaque = (*self._bridge.opaque, *source.port.opaque)
         if opaque:
             return Switched(out, arriving, opaque)
         decision = self._decision(source.port)
-        unknown, reasons = arriving & decision.unknown, list(decision.reasons)
-        if not unknown:
-            reasons.clear()
+        unknown, reasons = arriving & decision.unknown, decision.reasons
+        passage = _Passage(source, self._bridge, self._ports)
         for outputs, region in decision.known:
             if sent := arriving & region:
-                unclear = self._send(source, outputs, sent, out)
-                if unclear:
-                    unknown |= sent
-                    reasons += unclear
-        self._mirror(source, arriving, out)
-        out = {name: region for name, region in out.items() if self._up[name]}
-        return Switched(out, unknown, tuple(dict.fromkeys(reasons)))
+                unclear = self._send(passage, outputs, sent)
+                unknown = unknown | sent if unclear else unknown
+                reasons += unclear
+        passage.mirror(arriving)
+        out = {name: region for name, region in passage.out.items() if self._up[name]}
+        return Switched(out, unknown, tuple(dict.fromkeys(reasons)) if unknown else ())
 
     def _decision(self, port: SwitchPort) -> Decision:
         return self._table.decision(self._names_of(port), unnumbered=self._numbers.get(port.number) != port.name)
@@ -115,89 +114,26 @@ class Bridge:
     def _names_of(port: SwitchPort) -> tuple[Output, ...]:
         return (port.name,) if port.number is None else (port.name, port.number)
 
-    def _send(
-        self, source: VlanPort, outputs: Iterable[Output], sent: Region, out: dict[str, Region]
-    ) -> list[Unmodelled]:
-        """Add what one flow does with frames; return why that is not all, if it is not."""
-        unclear: list[Unmodelled] = []
+    def _send(self, passage: _Passage, outputs: Iterable[Output], sent: Region) -> tuple[Unmodelled, ...]:
+        """Do what one flow does with frames; return why that is not all, if it is not."""
+        unclear: tuple[Unmodelled, ...] = ()
         for output in outputs:
             if output == NORMAL:
-                unclear += self._normal(source, sent, out)
-                continue
-            if output in {FLOOD, ALL}:
-                names = [name for name in self._ports if name != source.port.name]
+                unclear += passage.normal(sent)
+            elif output in {FLOOD, ALL}:
+                for target in self._ports.values():
+                    unclear += passage.to(target, sent)
             elif output == IN_PORT:
-                names = [source.port.name]
-            else:
-                name = self._named(output)
-                names = [name] if name is not None and name != source.port.name else []
-                if name is None and isinstance(output, int):
-                    unclear += [
-                        Unmodelled(port.port.statement, "no ofport_request of its own")
-                        for port in self._ports.values()
-                        if self._numbers.get(port.port.number) != port.port.name
-                    ]
-            for name in names:
-                unclear += self._add(name, sent, out)
+                unclear += passage.back(sent)
+            elif name := str(output) if output in self._ports else self._numbers.get(output):
+                unclear += passage.to(self._ports[name], sent)
+            elif isinstance(output, int):
+                unclear += tuple(
+                    Unmodelled(port.port.statement, "no ofport_request of its own")
+                    for port in self._ports.values()
+                    if self._numbers.get(port.port.number) != port.port.name
+                )
         return unclear
-
-    def _named(self, output: Output) -> str | None:
-        """Return the name of the port that an output means."""
-        return str(output) if output in self._ports else self._numbers.get(output)
-
-    def _add(self, name: str, region: Region, out: dict[str, Region]) -> tuple[Unmodelled, ...]:
-        if region and self._counts(name):
-            if self._ports[name].port.opaque:
-                return self._ports[name].port.opaque
-            out[name] = out[name] | region if name in out else region
-        return ()
-
-    def _normal(self, source: VlanPort, sent: Region, out: dict[str, Region]) -> list[Unmodelled]:
-        """Add what NORMAL does: to every other port of the VLAN, but from one protected port to another."""
-        if self._bridge is None or source.port.name in self._copied_to:
-            return []
-        if not self._bridge.forward_bpdu:
-            sent -= self._tags.reserved
-        entered = source.entering(sent)
-        unclear: list[Unmodelled] = []
-        forms: dict[object, Region] = {}
-        for name, target in self._ports.items():
-            apart = source.port.protected and target.port.protected
-            if target is source or apart or not self._counts(name) or name in self._copied_to:
-                continue
-            if target.port.opaque:
-                unclear += target.port.opaque
-                continue
-            if target.form not in forms:
-                forms[target.form] = target.leaving(entered)
-            self._add(name, forms[target.form], out)
-        return unclear
-
-    def _counts(self, name: str) -> bool:
-        """Tell whether frames that leave by a port matter: where its link is down, they still do to a mirror."""
-        return self._up[name] or bool(self._copied_to)
-
-    def _mirror(self, source: VlanPort, arriving: Region, out: dict[str, Region]) -> None:
-        """Add the copies that mirrors make of frames that arrive, whatever flows do with them, and of those that leave.
-
-        A copy leaves as the mirror's port puts out frames of its VLAN, whether or not it carries that.
-        """
-        mirrors = self._bridge.mirrors if self._bridge else ()
-        leaving = dict(out)
-        for mirror in mirrors:
-            target = self._ports.get(mirror.output)
-            if target is None or target is source:
-                continue
-            copied = (
-                [source.within(arriving, mirror.vlans)] if mirror.every or source.port.name in mirror.sources else []
-            )
-            copies = [target.copying(source.entering(region)) for region in copied]
-            for name, region in leaving.items():
-                if (mirror.every or name in mirror.destinations) and name != mirror.output:
-                    port = self._ports[name]
-                    copies.append(target.copying(port.entering(port.within(region, mirror.vlans))))
-            for region in copies:
-                self._add(mirror.output, region, out)
 
     def deciding(self, port: str, packet: Packet) -> tuple[Step, ...]:
         """Return what decides about one frame at a port, in words: the flow, the VLAN, where it goes or why not."""
@@ -218,6 +154,77 @@ class Bridge:
         if not switched.out:
             steps.append(Step(f"leaves {self._bridge.name} by no port", source.port.statement))
         return tuple(steps)
+
+
+class _Passage:
+    """Frames on their way through a bridge, from one port."""
+
+    def __init__(self, source: VlanPort, bridge: SwitchBridge, ports: Mapping[str, VlanPort]) -> None:
+        self.out: dict[str, Region] = {}
+        """What leaves by each port, shut ones too: a mirror copies even that."""
+        self._source = source
+        self._bridge = bridge
+        self._ports = ports
+        self._copied_to = {mirror.output for mirror in bridge.mirrors}
+        self._put_out: list[tuple[str, Entered]] = []
+
+    def to(self, target: VlanPort, sent: Region) -> tuple[Unmodelled, ...]:
+        """Put frames out by a port as they came in, unless it is the one they came in by."""
+        if target is self._source:
+            return ()
+        return self._leave(target, sent, target.entering(sent) if self._copied_to else None)
+
+    def back(self, sent: Region) -> tuple[Unmodelled, ...]:
+        """Put frames out by the port they came in by."""
+        return self._leave(self._source, sent, self._source.entering(sent) if self._copied_to else None)
+
+    def normal(self, sent: Region) -> tuple[Unmodelled, ...]:
+        """Put frames out by every other port of their VLAN."""
+        if not self._bridge.forward_bpdu:
+            sent -= self._source.tags.reserved
+        entered = self._source.entering(sent)
+        unclear: tuple[Unmodelled, ...] = ()
+        leaving: dict[object, Region] = {}
+        for name, target in self._ports.items():
+            if target is self._source or name in self._copied_to:
+                continue
+            if target.form not in leaving:
+                leaving[target.form] = target.leaving(entered)
+            region = sent if target.port.opaque else leaving[target.form]
+            unclear += self._leave(target, region, target.put_out(entered) if self._copied_to else None)
+        return unclear
+
+    def _leave(self, target: VlanPort, region: Region, entered: Entered | None) -> tuple[Unmodelled, ...]:
+        """Add frames to those that leave by a port, but from one protected port to another; return what is unclear."""
+        if not region or (self._source.port.protected and target.port.protected):
+            return ()
+        if target.port.opaque:
+            return target.port.opaque
+        name = target.port.name
+        self.out[name] = self.out[name] | region if name in self.out else region
+        if entered is not None:
+            self._put_out.append((name, entered))
+        return ()
+
+    def mirror(self, arriving: Region) -> None:
+        """Add the copies that mirrors make of frames that arrive, whatever flows do with them, and of those that leave.
+
+        A copy leaves as the mirror's port puts out frames of its VLAN, whether or not it carries that.
+        """
+        put_out = tuple(self._put_out)
+        for mirror in self._bridge.mirrors:
+            target = self._ports.get(mirror.output)
+            if target is None:
+                continue
+            own = mirror.every or self._source.port.name in mirror.sources
+            chosen = [self._source.entering(arriving)] if own else []
+            chosen += [
+                entered
+                for name, entered in put_out
+                if (mirror.every or name in mirror.destinations) and name not in self._copied_to
+            ]
+            for entered in chosen:
+                self._leave(target, target.copying(entered.of(self._source.frames, mirror.vlans)), None)
 
 
 class Hub:

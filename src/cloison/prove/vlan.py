@@ -88,8 +88,6 @@ class Tags:
 class Entered:
     """Frames inside the switch, by how they came in."""
 
-    arrived: Region
-    """All of them, as they arrived."""
     tagged: Region
     """With the tag of their VLAN, as they arrived."""
     vlan: int
@@ -101,14 +99,23 @@ class Entered:
     tunnelled: bool
     """Whether the others came in whole at a dot1q-tunnel, so that a tag in front of them is their own."""
 
+    def of(self, frames: Frames, vlans: frozenset[int]) -> Entered:
+        """Return the frames of some VLANs; of all, for none."""
+        if not vlans:
+            return self
+        tagged = self.tagged & frames.box(tag=_intervals(vlans)) if vlans - {0} else frames.nothing
+        if self.vlan in vlans:
+            return Entered(tagged, self.vlan, self.bare, self.priority, tunnelled=self.tunnelled)
+        return Entered(tagged, self.vlan, frames.nothing, frames.nothing, tunnelled=self.tunnelled)
+
 
 class VlanPort:
     """A port, as what lets frames into VLANs and out of them."""
 
     def __init__(self, frames: Frames, port: SwitchPort) -> None:
         self.port = port
-        self._frames = frames
-        self._tags = Tags.of(frames)
+        self.frames = frames
+        self.tags = Tags.of(frames)
         self._access, self._tunnel = port.mode is VlanMode.ACCESS, port.mode is VlanMode.DOT1Q_TUNNEL
         native = port.mode in {VlanMode.NATIVE_TAGGED, VlanMode.NATIVE_UNTAGGED}
         carried = set(port.trunks)
@@ -128,52 +135,49 @@ class VlanPort:
 
     def entering(self, arriving: Region) -> Entered:
         """Return the frames that the port lets in, each in its VLAN."""
-        nothing, tags = self._frames.nothing, self._tags
+        nothing, tags = self.frames.nothing, self.tags
         vlan = self._low_vlan
         if self._tunnel:
             allowed = self.port.customer_vlans
             if allowed:
-                arriving &= self._frames.box(tag=_intervals(allowed)) | (tags.low if 0 in allowed else nothing)
-            without = tags.strip(arriving & self._frames.box(tag=0))  # VLAN 0 with priority 0 is no tag to OVS
-            return Entered(arriving, nothing, self.port.tag, arriving | without, nothing, tunnelled=True)
+                arriving &= self.frames.box(tag=_intervals(allowed)) | (tags.low if 0 in allowed else nothing)
+            without = tags.strip(arriving & self.frames.box(tag=0))  # VLAN 0 with priority 0 is no tag to OVS
+            return Entered(nothing, self.port.tag, arriving | without, nothing, tunnelled=True)
         tagged = arriving & self._carries
         if vlan is None:
-            return Entered(tagged, tagged, 0, nothing, nothing, tunnelled=False)
+            return Entered(tagged, 0, nothing, nothing, tunnelled=False)
         low = arriving & tags.low
         marked = low & tags.tagged
         bare = tags.strip(marked) | (low - marked) if marked else low
-        return Entered(tagged | low, tagged, vlan, bare, tags.strip(marked), tunnelled=False)
+        return Entered(tagged, vlan, bare, tags.strip(marked), tunnelled=False)
 
-    def leaving(self, entered: Entered) -> Region:
-        """Return the frames that leave by the port, as they are on the wire."""
-        tags, own = self._tags, self._bare_vlan
-        going = entered.tagged & self._carries
+    def put_out(self, entered: Entered) -> Entered:
+        """Return the frames that go out by the port, of the VLANs it carries."""
+        tags, own = self.tags, self._bare_vlan
+        tagged = entered.tagged & self._carries
+        bare = priority = self.frames.nothing
         if own is not None:
-            with_tag = entered.tagged & self._frames.box(tag=own) if own else self._frames.nothing
-            going -= with_tag
+            with_tag = entered.tagged & self.frames.box(tag=own) if own else bare
+            tagged -= with_tag
             bare = tags.strip(with_tag)
             if entered.vlan == own:
                 bare |= self._taken_off(entered)
-            going |= bare | self._with_priority(bare, entered)
+                priority = entered.priority
         if entered.bare and entered.vlan != own and {"tag": entered.vlan} in self._carries:
-            going |= tags.push(entered.bare, entered.vlan)
-        return going
+            tagged |= tags.push(entered.bare, entered.vlan)
+        return Entered(tagged, own or 0, bare, priority, tunnelled=entered.tunnelled and not self._access)
 
-    def within(self, arriving: Region, vlans: frozenset[int]) -> Region:
-        """Return the frames that the port lets into some VLANs, as they arrive; into any, for none."""
-        entered = self.entering(arriving)
-        if not vlans:
-            return entered.arrived
-        low = entered.arrived - entered.tagged
-        numbered = entered.tagged & self._frames.box(tag=_intervals(vlans)) if vlans - {0} else self._frames.nothing
-        return numbered | low if entered.vlan in vlans else numbered
+    def leaving(self, entered: Entered) -> Region:
+        """Return the frames that leave by the port, as they are on the wire."""
+        out = self.put_out(entered)
+        return out.tagged | out.bare | self._with_priority(out.bare, out)
 
     def copying(self, entered: Entered) -> Region:
         """Return the frames as a mirror puts them out by this port, whatever VLANs it carries."""
-        tags, own = self._tags, self._bare_vlan
+        tags, own = self.tags, self._bare_vlan
         if self._access or self._tunnel:
             return tags.strip(entered.tagged) | self._taken_off(entered)
-        with_tag = entered.tagged & self._frames.box(tag=own) if own else self._frames.nothing
+        with_tag = entered.tagged & self.frames.box(tag=own) if own else self.frames.nothing
         copies = (entered.tagged - with_tag) | tags.strip(with_tag)
         if entered.vlan in {own, 0}:
             return copies | entered.bare | self._with_priority(entered.bare, entered)
@@ -184,14 +188,14 @@ class VlanPort:
 
         An access port takes off both tags that OVS may know of: that of the tunnel, and the customer's behind it.
         """
-        return self._tags.strip(entered.bare) if entered.tunnelled and self._access else entered.bare
+        return self.tags.strip(entered.bare) if entered.tunnelled and self._access else entered.bare
 
     def _with_priority(self, bare: Region, entered: Entered) -> Region:
         """Return the frames that leave with a VLAN 0 tag for their priority's sake."""
         if self.port.priority_tags is PriorityTags.MAYBE:
-            return self._tags.push(bare, 0) if bare else bare
+            return self.tags.push(bare, 0) if bare else bare
         kept = self.port.mode in {VlanMode.TRUNK, VlanMode.NATIVE_TAGGED} and entered.vlan == 0
-        return self._tags.push(entered.priority, 0) if kept and entered.priority else self._frames.nothing
+        return self.tags.push(entered.priority, 0) if kept and entered.priority else self.frames.nothing
 
     def in_words(self, packet: Packet) -> str:
         """Say in which VLAN a frame is that came in here."""

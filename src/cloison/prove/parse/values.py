@@ -151,7 +151,9 @@ def intervals(numbers: list[int]) -> Values:
     if not found:
         msg = "no value"
         raise ValueError(msg)
-    return found[0] if len(found) == 1 else frozenset(found)
+    if len(found) > 1:
+        return frozenset(found)
+    return found[0][0] if found[0][0] == found[0][1] else found[0]
 
 
 def flag_values(text: str) -> Values:
