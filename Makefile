@@ -21,7 +21,7 @@ golden: setup ## Render the golden configurations anew; read what changed before
 	$(PYTHON) tests/golden/test_rendered_configurations.py
 
 faults: export CLOISON_LAB := faults
-faults: setup ## Break a twin in every way of the catalogue, audit it whole each time, write docs/faults.md (an hour)
+faults: setup ## Break a twin in every way of the catalogue, audit it whole each time, write docs/faults.md (two hours)
 	.venv/bin/cloison lab up
 	.venv/bin/cloison apply --yes >/dev/null
 	$(PYTHON) scripts/faults

@@ -47,7 +47,7 @@ def test_every_check_names_the_faults_that_must_turn_it_red() -> None:
         for check in dict.fromkeys("/".join(must.split("/")[:2]) for must in fault.must):
             caught[check].append(str(fault.name))
     named = {
-        check: [] if cells[-1].startswith("none") else re.findall(r"`([a-z-]+)`", cells[-1])
+        check: [] if cells[-1].startswith("none") else re.findall(r"`([a-z0-9-]+)`", cells[-1])
         for check, cells in rows().items()
     }
     assert named == caught
