@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cloison.cli.app import Place, app
+from cloison.cli.findings.form import Format
 from cloison.workspace import Network
 
 if TYPE_CHECKING:
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
+FormatOption = Annotated[Format | None, typer.Option("--format", help="The form of the result.")]
+OutOption = Annotated[Path | None, typer.Option(help="Write the result to this file.")]
 CheckedNetworkOption = Annotated[
     Network | None, typer.Option(help="For which network; the live one needs every host key pinned.")
 ]
@@ -33,36 +38,44 @@ def check(
     context: typer.Context,
     *,
     network: CheckedNetworkOption = None,
+    against: Annotated[
+        str | None, typer.Option(metavar="REV", help="Show also what changes in reach since a git revision.")
+    ] = None,
+    form: FormatOption = None,
+    out: OutOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check the declared intent, and that every device's configuration can be rendered from it."""
-    from cloison.cli.output import print_json, say
-    from cloison.desired import state_of
+    """Check the intent, render it, read that back and compute every packet that could pass: no device is needed."""
+    from cloison.cli.configurations import rendered
+    from cloison.cli.findings.entries import proof_document
+    from cloison.cli.findings.origins import Origins
+    from cloison.cli.findings.show import format_of, require_writable, show
+    from cloison.cli.revision import folder_in_repository, workspace_at
     from cloison.intent.load import load
-    from cloison.render import render as render_device
+    from cloison.prove.compare import compare
+    from cloison.prove.judge import judge
 
+    chosen = format_of(form, as_json=as_json)
+    require_writable(out)
     workspace = workspace_of(context)
     intent = load(workspace, network)
-    configs = [render_device(state_of(intent, device.name), workspace.templates) for device in intent.devices]
-    sections = sum(len(config.sections) for config in configs)
-    facts = {
-        "network": intent.network,
-        "sites": len(intent.sites),
-        "devices": len(intent.devices),
-        "equipment": len(intent.equipment_by_name),
-        "flows": len(intent.flows),
-        "invariants": len(intent.invariants),
-        "tunnels": len(intent.tunnels),
-        "sections": sections,
-    }
-    if as_json:
-        print_json({"outcome": "conforms", **facts})
-        return
-    say(
-        f"{intent.network}: {facts['sites']} sites, {facts['equipment']} equipment ({facts['devices']} devices), "
-        f"{facts['flows']} authorised flows, {facts['tunnels']} tunnels, {facts['invariants']} invariants."
-    )
-    say(f"The intent is sound; {sections} sections of configuration follow from it. Next: cloison render --out DIR")
+    configurations = rendered(intent, workspace.templates)
+    answer = judge(intent, configurations)
+    folder = folder_in_repository(workspace)
+    with contextlib.ExitStack() as stack:  # the earlier revision's files are there until the result is shown
+        documented = functools.partial(
+            proof_document, answer, intent, subject="what is rendered from the intent", origins=Origins(workspace)
+        )
+        if against is not None:
+            earlier = stack.enter_context(workspace_at(workspace, against))
+            old = load(earlier, network)
+            before, after = (old, rendered(old, earlier.templates)), (intent, configurations)
+            difference = compare(before, after, names=(against, "this workspace"))
+            document = documented(difference=difference, origins_before=Origins(earlier))
+        else:
+            document = documented()
+        show(document, chosen, out=out, folder=folder)
+    raise typer.Exit(document.exit_code)
 
 
 @app.command()

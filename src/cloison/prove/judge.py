@@ -7,10 +7,11 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from cloison.flow import Protocol
 from cloison.intent.invariants import addresses, forbids, members
 from cloison.prove.answer import Answer, Finding, FindingKind, TunnelsAre, Witness
 from cloison.prove.network import Prover
-from cloison.prove.packet import Connection
+from cloison.prove.packet import LINK_FIELDS, TCP, UDP, Connection
 from cloison.prove.places import CABLE_NUMBERS, HOST_NUMBERS
 from cloison.prove.way import Tracing
 from cloison.prove.words import services, text, wishes
@@ -91,8 +92,13 @@ class Judge:
         """Return the packets that get from a cable to a cable and may not."""
         return (reach.total & self._between_cables) - self.prover.question.permitted
 
+    def opening(self, reach: Reach) -> Region:
+        """Return the packets between cables that open something: all but errors of conversations that exist."""
+        related = self.frames.box(connection=Connection.RELATED)
+        return ((reach.total | reach.direct.without(*LINK_FIELDS)) & self._between_cables) - related
+
     def _leaks(self, leaking: Region, tunnels: TunnelsAre = TunnelsAre.UP) -> Iterator[Finding]:
-        for sender, receiver, packets in self._pairs(leaking):
+        for sender, receiver, packets in self.pairs(leaking):
             service = services(packets)
             broken = self._forbidding(sender, receiver)
             what = f"{service} gets from {sender} to {receiver}, and no flow declares it"
@@ -109,12 +115,12 @@ class Judge:
                 tunnels=tunnels,
                 rule=str(broken or ""),
                 packets=packets.count(),
-                witness=self._witness(sender, receiver, packets),
+                witness=self.witness(sender, receiver, packets),
             )
 
     def _direct(self, reach: Reach) -> Iterator[Finding]:
         """Yield what is heard without having met a router: nothing may be."""
-        for sender, receiver, frames in self._pairs(reach.direct & self._between_cables):
+        for sender, receiver, frames in self.pairs(reach.direct & self._between_cables):
             yield Finding(
                 FindingKind.LEAK,
                 sender,
@@ -123,11 +129,11 @@ class Judge:
                 f"frames get from {sender} to {receiver} without meeting the firewall",
                 rule=str(self._forbidding(sender, receiver) or ""),
                 packets=frames.count(),
-                witness=self._witness(sender, receiver, frames),
+                witness=self.witness(sender, receiver, frames),
             )
 
-    def _pairs(self, region: Region) -> Iterator[tuple[str, str, Region]]:
-        """Yield a set of packets between places, pair by pair."""
+    def pairs(self, region: Region) -> Iterator[tuple[str, str, Region]]:
+        """Yield a set of packets between places, pair by pair: sender, receiver, packets."""
         name = self.prover.places.name
         for (first, last), of_sender in region.per("sender"):
             for (low, high), part in of_sender.per("receiver"):
@@ -135,7 +141,7 @@ class Judge:
                     for receiver in range(low, high + 1):
                         yield name(sender), name(receiver), part
 
-    def _witness(self, sender: str, receiver: str, packets: Region) -> Witness:
+    def witness(self, sender: str, receiver: str, packets: Region) -> Witness:
         """Return the packet that a person would choose, from real addresses where there are such."""
         sources, destinations = (self._addresses(name) for name in (sender, receiver))
         packet: Packet = packets.witness(*wishes(self.frames, sources, destinations))
@@ -150,10 +156,30 @@ class Judge:
         witness = finding.witness
         if witness is None:
             return finding
-        if finding.tunnels not in self._tracing:
-            self._tracing[finding.tunnels] = Tracing(self.network, finding.tunnels)
-        way = self._tracing[finding.tunnels].way(witness.sender, witness.receiver, witness.packet)
+        way = self.tracing(finding.tunnels).way(witness.sender, witness.receiver, witness.packet)
         return replace(finding, hops=way.hops, witness=replace(witness, text=text(way.sent), packet=way.sent))
+
+    def tracing(self, tunnels: TunnelsAre) -> Tracing:
+        """Return what follows single packets through the network."""
+        if tunnels not in self._tracing:
+            self._tracing[tunnels] = Tracing(self.network, tunnels)
+        return self._tracing[tunnels]
+
+    def declaring(self, sender: str, receiver: str, packets: Region) -> str:
+        """Return the id of the first flow in policy.yaml that declares some of the packets; empty for none."""
+        flows = self._flows.get((sender, receiver), ())
+        return next((str(flow.rule) for flow in flows if packets & self._served(flow)), "")
+
+    def service(self, sender: str, receiver: str, packets: Region) -> str:
+        """Return the services of packets between two places, by the name of a declared one where it is exactly that."""
+        for flow in self._flows.get((sender, receiver), ()):
+            if packets <= self._served(flow):
+                return str(flow.service.name)
+        return services(packets)
+
+    def _served(self, flow: Flow) -> Region:
+        protocol = TCP if flow.service.protocol is Protocol.TCP else UDP
+        return self.frames.box(protocol=protocol, destination_port=flow.service.port)
 
     # --- outages ----------------------------------------------------------------------------------------------------
 
@@ -184,7 +210,7 @@ class Judge:
             reply=demand.reply,
             rule=str(flow.rule),
             packets=lost.count(),
-            witness=self._witness(sender, receiver, lost),
+            witness=self.witness(sender, receiver, lost),
         )
 
     def _unresolved(self) -> Iterator[Finding]:
@@ -203,8 +229,7 @@ class Judge:
         against them too: a leak that is declared is a leak.
         """
         intent = self.prover.intent
-        opening = (reach.total & self._between_cables) - self.frames.box(connection=Connection.RELATED)
-        for sender, receiver, packets in self._pairs(opening):
+        for sender, receiver, packets in self.pairs(self.opening(reach)):
             self._held += len(intent.invariants)
             source, destination = self._members.get(sender), self._members.get(receiver)
             if source is None or destination is None:
@@ -222,7 +247,7 @@ class Judge:
                         f"{what}: {invariant.because}",
                         rule=str(invariant.id),
                         packets=left.count(),
-                        witness=self._witness(sender, receiver, left),
+                        witness=self.witness(sender, receiver, left),
                     )
 
     def _beyond(self, packets: Region, ends: tuple[Member, Member], invariant: InvariantDeclaration) -> Region:

@@ -24,7 +24,6 @@ from cloison.prove.tunnel import Carried, agreed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from ipaddress import IPv4Network, IPv6Network
 
     from cloison.intent.network import Intent, Site
     from cloison.model import EquipmentName
@@ -168,8 +167,9 @@ class Network:
             running = self.running[site.firewall.name]
             own = self._own_associations(site) if tunnels is TunnelsAre.UP else ()
             carried = Carried(self.frames, own)
-            remote = tuple(network for one in own for network in _remote(one, running.device))
-            routing = Routing(self.frames, running.stack, {TUNNEL_INTERFACE: remote} if own else {})
+            routes, _ = carried.routes(running.device, running.stack)
+            # The interface is there as long as the IKE daemon runs, with tunnels that are up or without.
+            routing = Routing(self.frames, running.stack, {TUNNEL_INTERFACE: routes} if running.tunnels else {})
             self._firewalls[key] = Firewall(self.frames, running, routing, carried)
         return self._firewalls[key]
 
@@ -235,8 +235,3 @@ class Network:
         ]
         inner = emission.packets(out_of_tunnel(site.name)) & firewall.inbound
         return frames.union([*coming, inner & frames.box(interface_in=number(TUNNEL_INTERFACE))])
-
-
-def _remote(association: SecurityAssociation, device: EquipmentName) -> tuple[IPv4Network | IPv6Network, ...]:
-    """Return the selectors of the other end."""
-    return association.other.selectors if association.one.device == device else association.one.selectors

@@ -1,0 +1,113 @@
+"""Commands of the exhaustive judge on what the devices run: prove, explain."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003  Typer reads the annotations at run time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cloison.cli.app import app
+from cloison.cli.declared import FormatOption, JsonOption, OutOption, workspace_of
+from cloison.cli.lab import DEFAULT_LAB, NameOption
+from cloison.cli.running import KeyOption, NetworkOption, ViaOption, open_network, via_of
+
+if TYPE_CHECKING:
+    from cloison.intent.network import Intent
+    from cloison.prove.configuration import Configurations
+    from cloison.workspace import Network
+
+RunningOption = Annotated[
+    bool, typer.Option("--running", help="About what the devices run, instead of what is rendered from the intent.")
+]
+
+
+@app.command()
+def prove(  # noqa: PLR0913  one argument an option
+    context: typer.Context,
+    *,
+    network: NetworkOption = None,
+    via: ViaOption = None,
+    name: NameOption = DEFAULT_LAB,
+    key: KeyOption = None,
+    form: FormatOption = None,
+    out: OutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read every device and compute every packet that can pass; show what leaks, what is cut, what is not known."""
+    from cloison.cli.configurations import running
+    from cloison.cli.findings.entries import proof_document
+    from cloison.cli.findings.origins import Origins
+    from cloison.cli.findings.show import format_of, require_writable, show
+    from cloison.cli.output import progress
+    from cloison.cli.revision import folder_in_repository
+    from cloison.prove.judge import judge
+
+    chosen = format_of(form, as_json=as_json)
+    require_writable(out)
+    session = open_network(context, network, name, key)
+    with progress("prove") as narrate:
+        narrate(f"reading {len(session.intent.devices)} devices")
+        configurations = running(session, via_of(session, via, None))
+        narrate("computing every packet")
+        answer = judge(session.intent, configurations)
+    document = proof_document(
+        answer,
+        session.intent,
+        subject=f"what the devices of the {session.network} network run",
+        origins=Origins(session.workspace),
+    )
+    show(document, chosen, out=out, folder=folder_in_repository(session.workspace))
+    raise typer.Exit(document.exit_code)
+
+
+@app.command()
+def explain(  # noqa: PLR0913  one argument an option
+    context: typer.Context,
+    sender: Annotated[str, typer.Argument(help="From: <site>/<equipment>, a unique tail of it, or another place.")],
+    receiver: Annotated[str, typer.Argument(help="To: the same.")],
+    service: Annotated[str, typer.Argument(help="A service of network.yaml, or tcp/PORT, udp/PORT, icmp.")],
+    *,
+    tunnels_down: Annotated[bool, typer.Option("--tunnels-down", help="With every tunnel down.")] = False,
+    read_back: RunningOption = False,
+    network: NetworkOption = None,
+    via: ViaOption = None,
+    name: NameOption = DEFAULT_LAB,
+    key: KeyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Follow one packet hop by hop, and its answer: which rule, port or route decides, in words."""
+    from cloison.cli.explanation import document, show_explanation
+    from cloison.cli.output import print_json
+    from cloison.prove.answer import TunnelsAre
+    from cloison.prove.explain import explain as explain_packet
+
+    intent, configurations = _subject(context, network, name, key, via=via, read_back=read_back)
+    state = TunnelsAre.DOWN if tunnels_down else TunnelsAre.UP
+    explained = explain_packet(intent, configurations, (sender, receiver), service, state)
+    if as_json:
+        print_json(document(explained))
+    else:
+        show_explanation(explained)
+    raise typer.Exit(0 if explained.conforms else 1)
+
+
+def _subject(
+    context: typer.Context,
+    network: Network | None,
+    name: str,
+    key: Path | None,
+    *,
+    via: str | None,
+    read_back: bool,
+) -> tuple[Intent, Configurations]:
+    """Return the intent, and the configurations that are asked about."""
+    from cloison.cli.configurations import rendered, running
+    from cloison.intent.load import load
+
+    if read_back:
+        session = open_network(context, network, name, key)
+        return session.intent, running(session, via_of(session, via, None))
+    workspace = workspace_of(context)
+    intent = load(workspace)
+    return intent, rendered(intent, workspace.templates)
