@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from cloison.prove.openflow import ALL, FLOOD, IN_PORT, NORMAL
 from cloison.prove.statement import Unmodelled
 from cloison.prove.switch import LOCAL
-from cloison.prove.table import Decision, Table
+from cloison.prove.table import Part, Table
 from cloison.prove.vlan import Entered, Tags, VlanPort
 
 if TYPE_CHECKING:
@@ -71,7 +71,11 @@ class Bridge:
         self._foreign = {port.name: bridge for bridge in bridges[1:] for port in bridge.ports}
         self._ports = {port.name: VlanPort(frames, port) for port in own}
         self._up = {name: up(name) for name in self._ports}
-        self._table = Table(frames, flows, secure=self._bridge is None or self._bridge.secure)
+        forward = self._bridge is not None and self._bridge.forward_bpdu
+        self._not_normal = frames.nothing if forward else self._tags.reserved
+        secure = self._bridge is None or self._bridge.secure
+        self._table = Table(frames, flows, secure=secure, not_normal=self._not_normal)
+        self._parts: dict[str, tuple[Part, ...]] = {}
         self._numbers = _numbers(own)
         self.ports: tuple[str, ...] = (*self._ports, *self._foreign)
         """By the name of their interface; the bridge's own by the bridge's."""
@@ -95,31 +99,35 @@ class Bridge:
         opaque = (*self._bridge.opaque, *source.port.opaque)
         if opaque:
             return Switched(out, arriving, opaque)
-        decision = self._decision(source.port)
-        unknown, reasons = arriving & decision.unknown, decision.reasons
+        unknown: Region = nothing
+        reasons: tuple[Unmodelled, ...] = ()
         passage = _Passage(source, self._bridge, self._ports)
-        for outputs, region in decision.known:
-            if sent := arriving & region:
-                unclear = self._send(passage, outputs, sent)
+        for part in self._parts_of(source.port):
+            if sent := part.of(arriving):
+                unclear = part.reasons if part.treatment is None else self._send(passage, part.treatment, sent)
                 unknown = unknown | sent if unclear else unknown
                 reasons += unclear
         passage.mirror(arriving)
         out = {name: region for name, region in passage.out.items() if self._up[name]}
-        return Switched(out, unknown, tuple(dict.fromkeys(reasons)) if unknown else ())
+        return Switched(out, unknown, tuple(dict.fromkeys(reasons)))
 
-    def _decision(self, port: SwitchPort) -> Decision:
-        return self._table.decision(self._names_of(port), unnumbered=self._numbers.get(port.number) != port.name)
+    def _parts_of(self, port: SwitchPort) -> tuple[Part, ...]:
+        """Return what the flows do with frames of a port, which is worked out once."""
+        if port.name not in self._parts:
+            unnumbered = self._numbers.get(port.number) != port.name
+            self._parts[port.name] = self._table.parts(self._names_of(port), unnumbered=unnumbered)
+        return self._parts[port.name]
 
     @staticmethod
     def _names_of(port: SwitchPort) -> tuple[Output, ...]:
         return (port.name,) if port.number is None else (port.name, port.number)
 
-    def _send(self, passage: _Passage, outputs: Iterable[Output], sent: Region) -> tuple[Unmodelled, ...]:
+    def _send(self, passage: _Passage, outputs: tuple[Output, ...], sent: Region) -> tuple[Unmodelled, ...]:
         """Do what one flow does with frames; return why that is not all, if it is not."""
         unclear: tuple[Unmodelled, ...] = ()
         for output in outputs:
             if output == NORMAL:
-                unclear += passage.normal(sent)
+                unclear += passage.normal(sent if len(outputs) == 1 else sent - self._not_normal)
             elif output in {FLOOD, ALL}:
                 for target in self._ports.values():
                     unclear += passage.to(target, sent)
@@ -180,8 +188,6 @@ class _Passage:
 
     def normal(self, sent: Region) -> tuple[Unmodelled, ...]:
         """Put frames out by every other port of their VLAN."""
-        if not self._bridge.forward_bpdu:
-            sent -= self._source.tags.reserved
         entered = self._source.entering(sent)
         unclear: tuple[Unmodelled, ...] = ()
         leaving: dict[object, Region] = {}

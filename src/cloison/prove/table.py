@@ -11,7 +11,7 @@ from cloison.prove.openflow import NORMAL, Flow
 from cloison.prove.statement import Unmodelled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from cloison.prove.openflow import Conditions, FlowTable, Output
     from cloison.prove.packet import Frames
@@ -24,13 +24,21 @@ _EVERY_FRAME: Final[tuple[Conditions, ...]] = ((),)
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """What becomes of the frames of one port; those in none of the sets are dropped."""
+class Part:
+    """Some frames of one port, as two sets: those of the first that are not in the second.
 
-    known: tuple[tuple[tuple[Output, ...], Region], ...]
-    """Where frames go, and which; the sets are disjoint."""
-    unknown: Region
-    reasons: tuple[Unmodelled, ...]
+    The second holds what flows for every port take. It is large and the same at every site; taken from the frames that
+    arrive only once these are few, it costs little.
+    """
+
+    treatment: Treatment
+    frames: Region
+    taken: Region
+    reasons: tuple[Unmodelled, ...] = ()
+
+    def of(self, arriving: Region) -> Region:
+        """Return those of the frames that arrive."""
+        return (arriving & self.frames) - self.taken
 
 
 class _Unions(dict[tuple[tuple["Conditions", ...], ...], "Region"]):
@@ -48,10 +56,14 @@ class _Unions(dict[tuple[tuple["Conditions", ...], ...], "Region"]):
 class Table:
     """The first table of a bridge. Others are reached by actions that are not modelled, or not at all."""
 
-    def __init__(self, frames: Frames, flows: FlowTable | None, *, secure: bool) -> None:
-        """Take the flows; without any (`None`), what a bridge begins with: NORMAL, or nothing where it is `secure`."""
+    def __init__(self, frames: Frames, flows: FlowTable | None, *, secure: bool, not_normal: Region) -> None:
+        """Take the flows; without any (`None`), what a bridge begins with: NORMAL, or nothing where it is `secure`.
+
+        `not_normal` are the frames that NORMAL drops, whatever the port.
+        """
         self._frames = frames
         self._unions = _Unions.of(frames)
+        self._not_normal = not_normal
         self._opaque = flows.opaque if flows else ()
         self._begins_normal = flows is None and not secure
         self._by_port: defaultdict[Output | None, list[Flow]] = defaultdict(list)
@@ -60,21 +72,22 @@ class Table:
                 self._by_port[flow.in_port].append(flow)
         self._of_all = sorted(self._by_port[None], key=_rank)
 
-    def decision(self, names: Sequence[Output], *, unnumbered: bool) -> Decision:
+    def parts(self, names: Sequence[Output], *, unnumbered: bool) -> tuple[Part, ...]:
         """Return what becomes of the frames of a port, given by the names and numbers that flows may call it by.
 
-        With `unnumbered`, the daemon chooses its number: any flow with a number may be its own.
+        Frames in none of the parts are dropped. Parts of different treatment have no frame in common. With
+        `unnumbered`, the daemon chooses the port's number: any flow with a number may be its own.
         """
         nothing, everything = self._frames.nothing, self._frames.everything
         if self._begins_normal:
-            return Decision((((NORMAL,), everything),), nothing, ())
+            return (Part((NORMAL,), everything, self._not_normal),)
         reasons = self._opaque
         if unnumbered:
             numbered = [flow for number, flows in self._by_port.items() if isinstance(number, int) for flow in flows]
             reasons += tuple(Unmodelled(flow.statement, f"which port is in_port={flow.in_port}") for flow in numbered)
         if reasons:
-            return Decision((), everything, reasons)
-        return self._decision(self._of_port(names))
+            return (Part(None, everything, nothing, reasons),)
+        return tuple(self._parts(self._of_port(names)))
 
     def _of_port(self, names: Sequence[Output]) -> list[Flow]:
         """Return the flows of one port by falling priority, down to the first that takes every frame."""
@@ -85,35 +98,35 @@ class Table:
                 return flows[: at + 1] + [other for other in flows[at + 1 :] if other.priority == flow.priority]
         return flows
 
-    def _decision(self, flows: list[Flow]) -> Decision:
-        """Take from each flow that does something the frames that flows above it, which do something else, take."""
-        nothing = self._frames.nothing
-        known: defaultdict[tuple[Output, ...], list[Region]] = defaultdict(list)
-        unknown: list[Region] = []
-        reasons: list[Unmodelled] = []
+    def _parts(self, flows: list[Flow]) -> Iterator[Part]:
+        """Yield for each flow that does something its frames but for those of flows above it that do something else."""
         above: list[Flow] = []
+        known: defaultdict[tuple[Treatment, tuple[Flow, ...]], list[Region]] = defaultdict(list)
         for _, level in groupby(flows, key=_rank):
             group = list(level)
             for treatment, those in _by_treatment(group).items():
                 rivals = [flow for flow in group if _treatment(flow) != treatment]
                 if treatment == () and not rivals:
                     continue
-                left = self._union(those) - self._union([flow for flow in above if _treatment(flow) != treatment])
+                others = [flow for flow in above if _treatment(flow) != treatment]
+                of_all = tuple(flow for flow in others if flow.in_port is None)
+                own = [flow for flow in others if flow.in_port is not None]
+                left = self._union(those) - self._union(own)
                 if rivals and (tied := left & self._union(rivals)):
-                    unknown.append(tied)
-                    reasons += [
+                    left -= tied
+                    reasons = [
                         Unmodelled(flow.statement, "which of two flows of one priority counts") for flow in those
                     ]
-                    left -= tied
+                    yield Part(None, tied, self._union(of_all), tuple(reasons))
                 if treatment is None:
-                    unknown.append(left)
-                    reasons += [one for flow in those for one in flow.opaque]
-                elif left and treatment:
-                    known[treatment].append(left)
+                    yield Part(None, left, self._union(of_all), tuple(one for flow in those for one in flow.opaque))
+                elif treatment and left:
+                    known[treatment, of_all].append(left)
             above += group
-        union = self._frames.union
-        out = tuple((outputs, union(regions)) for outputs, regions in known.items())
-        return Decision(out, union(unknown) if unknown else nothing, tuple(reasons))
+        for (treatment, of_all), regions in known.items():
+            taken = self._union(of_all)
+            taken = taken | self._not_normal if treatment == (NORMAL,) else taken
+            yield Part(treatment, self._frames.union(regions), taken)
 
     def _union(self, flows: Iterable[Flow]) -> Region:
         """Return the frames that any of these flows takes, from memory where the same set was asked for before."""
