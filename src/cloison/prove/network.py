@@ -72,6 +72,7 @@ class Prover:
         self._emissions: dict[bool, Emission] = {}
         self._below: dict[object, SiteBelow] = {}
         self._through: dict[object, _Through] = {}
+        self._routers: dict[object, Firewall] = {}
 
     def network(self, configurations: Configurations) -> Network:
         """Return the network in which the devices run these configurations.
@@ -100,6 +101,12 @@ class Prover:
         if key not in self._below:
             self._below[key] = SiteBelow(self.frames, self.places, loose, site, own)
         return self._below[key]
+
+    def router(self, key: object, build: Callable[[], Firewall]) -> Firewall:
+        """Return a router, from memory where one with the same sections and tunnels was built."""
+        if key not in self._routers:
+            self._routers[key] = build()
+        return self._routers[key]
 
     def remembered(self, key: object, compute: Callable[[], _Through]) -> _Through:
         """Return what one site does with packets, from memory where nothing of it changed."""
@@ -164,14 +171,19 @@ class Network:
         """Return the router of a site, with its tunnels up or down."""
         key = (site.name, tunnels)
         if key not in self._firewalls:
-            running = self.running[site.firewall.name]
             own = self._own_associations(site) if tunnels is TunnelsAre.UP else ()
-            carried = Carried(self.frames, own)
-            routes, _ = carried.routes(running.device, running.stack)
-            # The interface is there as long as the IKE daemon runs, with tunnels that are up or without.
-            routing = Routing(self.frames, running.stack, {TUNNEL_INTERFACE: routes} if running.tunnels else {})
-            self._firewalls[key] = Firewall(self.frames, running, routing, carried)
+            sections = tuple(sorted(self.running[site.firewall.name].sections.items()))
+            known = (site.name, sections, tuple((one.one, one.other) for one in own))
+            self._firewalls[key] = self.prover.router(known, lambda: self._build(site, own))
         return self._firewalls[key]
+
+    def _build(self, site: Site, own: tuple[SecurityAssociation, ...]) -> Firewall:
+        running = self.running[site.firewall.name]
+        carried = Carried(self.frames, own)
+        routes, _ = carried.routes(running.device, running.stack)
+        # The interface is there as long as the IKE daemon runs, with tunnels that are up or without.
+        routing = Routing(self.frames, running.stack, {TUNNEL_INTERFACE: routes} if running.tunnels else {})
+        return Firewall(self.frames, running, routing, carried)
 
     def _own_associations(self, site: Site) -> tuple[SecurityAssociation, ...]:
         name = site.firewall.name
