@@ -94,6 +94,10 @@ def test_filter_as_rendered_is_as_declared(intent: Intent, name: str) -> None:
             "nft insert rule inet cloison business ip saddr 10.56.1.64/28 ip daddr 10.56.1.82 tcp dport 80 accept",
             'forward: accepts ip saddr={"prefix": {"addr": "10.56.1.64", "len": 28}},ip daddr=10.56.1.82,tcp dport=80',
         ),
+        (
+            "nft insert rule inet cloison business icmp type 3 icmp code frag-needed ct state related accept",
+            "forward: accepts icmp type=destination-unreachable,icmp code=frag-needed,ct state=related",
+        ),
         ("nft insert rule inet cloison noise accept", "chain noise: accepts in a chain that others jump to"),
         (
             "nft 'chain inet cloison to_firewall { policy accept ; }'",

@@ -13,6 +13,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from cloison.flow import Protocol
+from cloison.probe.readback.routes import TUNNEL_INTERFACE
 
 if TYPE_CHECKING:
     from cloison.intent.network import Equipment, Intent, Site
@@ -30,9 +31,10 @@ _PATH_MTU = "icmp type=destination-unreachable,icmp code=frag-needed,ct state=re
 _GENERAL = {
     "input": ("iifname=lo", "ct state=established"),
     "output": ("oifname=lo", "ct state=established", _PATH_MTU),
-    "forward": ("ct state=established", _PATH_MTU),
+    "forward": ("ct state=established", f"iifname={TUNNEL_INTERFACE},{_PATH_MTU}"),
 }
-"""What may be let through whoever sends it: replies, and what tells a sender to send smaller packets."""
+"""What may be let through whoever sends it: replies, and what tells a sender to send smaller packets, of the firewall
+or out of a tunnel."""
 
 
 @dataclass(slots=True)
