@@ -174,6 +174,15 @@ class TableCode:
             found[policy] |= self._passing(effect)
         return found
 
+    def accepting(self, chain: Chain) -> Region | None:
+        """Return what a base chain accepts, where that is known of every packet; None where it is not."""
+        effect = self.effect(chain.name)
+        if not effect.certain or WILD in effect.may:
+            return None
+        if chain.base is not None and chain.base.policy == DROP:
+            return effect.may.get(ACCEPT, self._frames.nothing)
+        return ~effect.may.get(DROP, self._frames.nothing)
+
     # --- rule by rule -----------------------------------------------------------------------------------------------
 
     def walk(self, chain: Chain, packets: Region) -> Iterator[Reached]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from cloison.prove.chain import ACCEPT, DROP, Reached, TableCode
 from cloison.prove.decide import Step, decided
 from cloison.prove.defrag import CONNTRACK_PRIORITY, DEFRAG_PRIORITY, reassembled, sees_fragments, tracked
+from cloison.prove.match import LINKS
 from cloison.prove.packet import Connection, Fragment
 from cloison.prove.rule import WILD
 from cloison.prove.ruleset import Match, SetReference, VerdictMap
@@ -68,8 +69,8 @@ class Stage:
     """What some base chains, one after the other, do with every packet."""
 
     accepted: Region
-    dropped: Region
     unknown: Region
+    """The rest is dropped."""
 
 
 class Filter:
@@ -122,9 +123,13 @@ class Filter:
         if layer == "network" and hook in {"prerouting", "output"}:
             going = reassembled(self.frames, going, self._gathered)
         accepted = going & late.accepted
-        dropped = (packets & early.dropped) | (going & late.dropped)
+        dropped = going - late.accepted
+        if early.accepted != self.frames.everything:
+            dropped |= packets - early.accepted
         unknown = (packets & early.unknown) | (going & late.unknown)
-        return Judged(accepted, dropped, unknown, self._reasons(hook, layer, unknown) if unknown else ())
+        if not unknown:
+            return Judged(accepted, dropped, unknown, ())
+        return Judged(accepted, dropped - unknown, unknown, self._reasons(hook, layer, unknown))
 
     def rules(self, hook: Hook, layer: Layer = "network") -> Iterator[Reached]:
         """Yield, for each rule that a base chain of the hook leads to, the packets that reach it and match it.
@@ -194,18 +199,39 @@ class Filter:
         key = (hook, layer, early)
         found = self._stages.get(key)
         if found is None:
-            alive, dropped, wild = self.frames.everything, self.frames.nothing, self.frames.nothing
-            for station in self.stations(hook, layer):
-                if early and station.base.priority == DEFRAG_PRIORITY and hook in {"prerouting", "output"}:
-                    wild |= alive & self._perhaps_gathered(station)
-                if early is sees_fragments(hook, station.base.priority):
-                    outcome = self._outcome(station)
-                    wild |= alive & outcome[WILD]
-                    dropped |= alive & outcome[DROP]
-                    alive &= outcome[ACCEPT]
-            unknown = (alive & dropped) | wild
-            found = self._stages[key] = Stage(alive - dropped - wild, dropped - alive - wild, unknown)
+            stations = [one for one in self.stations(hook, layer) if early is sees_fragments(hook, one.base.priority)]
+            gathering = [
+                one
+                for one in self.stations(hook, layer)
+                if early and one.base.priority == DEFRAG_PRIORITY and hook in {"prerouting", "output"}
+            ]
+            found = self._sure(stations) if not gathering else None
+            if found is None:
+                found = self._perhaps(stations, gathering)
+            self._stages[key] = found
         return found
+
+    def _sure(self, stations: list[Station]) -> Stage | None:
+        """Return what chains do of which all is known; None for others."""
+        alive = self.frames.everything
+        for station in stations:
+            accepting = station.code.accepting(station.chain)
+            if accepting is None or station.base.type == "nat" or station.base.priority == CONNTRACK_PRIORITY:
+                return None
+            alive &= self._specialised(station, accepting) | ~self._domain(station)
+        return Stage(alive, self.frames.nothing)
+
+    def _perhaps(self, stations: list[Station], gathering: list[Station]) -> Stage:
+        """Return what chains do of which not all is known."""
+        alive, dropped, wild = self.frames.everything, self.frames.nothing, self.frames.nothing
+        for station in gathering:
+            wild |= self._perhaps_gathered(station)
+        for station in stations:
+            outcome = self._outcome(station)
+            wild |= alive & outcome[WILD]
+            dropped |= alive & outcome[DROP]
+            alive &= outcome[ACCEPT]
+        return Stage(alive - dropped - wild, (alive & dropped) | wild)
 
     def _perhaps_gathered(self, station: Station) -> Region:
         """Return the fragments that a chain sees, or not: it has the priority at which they are put together."""
@@ -279,7 +305,7 @@ class Filter:
 
 
 def _names(ruleset: Ruleset) -> Iterator[object]:
-    """Yield every value of the tests of a rule set that could be a name."""
+    """Yield every value of a rule set that may be the name of an interface."""
     for table in ruleset.tables:
         for one in table.sets:
             for element in one.elements:
@@ -287,13 +313,16 @@ def _names(ruleset: Ruleset) -> Iterator[object]:
         for chain in table.chains:
             for rule in chain.rules:
                 for expression in rule.expressions:
-                    yield from _values(expression)
+                    if isinstance(expression, Match | VerdictMap) and not LINKS.isdisjoint(
+                        [operand.key for operand in expression.operands]
+                    ):
+                        yield from _values(expression)
 
 
-def _values(expression: object) -> Iterator[object]:
-    if isinstance(expression, Match) and not isinstance(expression.elements, SetReference):
-        for element in expression.elements:
+def _values(expression: Match | VerdictMap) -> Iterator[object]:
+    if isinstance(expression, Match):
+        for element in expression.elements if not isinstance(expression.elements, SetReference) else ():
             yield from element
-    elif isinstance(expression, VerdictMap) and not isinstance(expression.entries, SetReference):
-        for element, _ in expression.entries:
+    else:
+        for element, _ in expression.entries if not isinstance(expression.entries, SetReference) else ():
             yield from element

@@ -31,6 +31,8 @@ Intervals = tuple["Interval", ...]
 Box = dict[str, Intervals]
 """A product: the values that each field named may have."""
 
+LINKS: Final = frozenset({"iifname", "oifname", "iif", "oif"})
+"""The operands that are names."""
 IPV4: Final[Intervals] = ((packet.ETHERNET_IPV4, packet.ETHERNET_IPV4),)
 IPV6: Final[Intervals] = ((packet.ETHERNET_IPV6, packet.ETHERNET_IPV6),)
 ARP: Final[Intervals] = ((packet.ETHERNET_ARP, packet.ETHERNET_ARP),)
@@ -242,7 +244,7 @@ def product(match: Match, interfaces: Names) -> tuple[Box, Box] | None:
     if len(match.operands) != 1 or isinstance(match.elements, SetReference):
         return None
     operand = match.operands[0]
-    if operand.key in {"iifname", "oifname", "iif", "oif"}:
+    if operand.key in LINKS:
         return _product(operand, match.elements, interfaces, negated=match.negated)
     return _known_product(operand.key, operand.mask, match.elements, match.negated)
 
@@ -327,10 +329,11 @@ def covers(intervals: Intervals, low: int, high: int) -> bool:
 
 def merged(one: Box, two: Box) -> Box | None:
     """Return the packets of both products; None where there is none."""
-    found = dict(one)
-    for field, intervals in two.items():
-        here = found.get(field)
-        both = intervals if here is None else meet(here, intervals)
+    if one.keys().isdisjoint(two):
+        return {**one, **two}
+    found = {**one, **two}
+    for field in one.keys() & two.keys():
+        both = meet(one[field], two[field])
         if not both:
             return None
         found[field] = both

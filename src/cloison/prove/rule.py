@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from cloison.prove.match import Box, Intervals, merged, product, term
+from cloison.prove.match import LINKS, Box, Intervals, merged, product, term
 from cloison.prove.ruleset import Limit, Match, Opaque, SetReference, Verdict, VerdictMap
 from cloison.prove.space import Region
 from cloison.prove.statement import Unmodelled
@@ -92,6 +92,7 @@ class RuleReader:
         """
         self.frames = frames
         self.fragments = fragments
+        self._links: dict[object, tuple[Box, Box] | None] = {}
         self._nodes: dict[tuple[int, Intervals, int], int] = {}
         self._fib = fib
         self._sets = {one.name: one for one in table.sets}
@@ -102,6 +103,16 @@ class RuleReader:
         return _Reading(self, rule).code()
 
     # --- conditions -------------------------------------------------------------------------------------------------
+
+    def product(self, match: Match) -> tuple[Box, Box] | None:
+        """Return what a match surely and perhaps matches, as products; None where it is no product."""
+        if match.operands[0].key not in LINKS:
+            return product(match, self.frames.interfaces)
+        key = (match.operands[0].key, match.elements, match.negated)
+        found = self._links.get(key)
+        if found is None:
+            found = self._links[key] = product(match, self.frames.interfaces)
+        return found
 
     def match(self, match: Match, unsure: list[str]) -> Condition:
         """Return a match as a condition; what is not modelled is added to `unsure`."""
@@ -154,11 +165,11 @@ class RuleReader:
         known: dict[tuple[int, Value], Condition | tuple[Box, Box]] = {}
         parts = []
         for element in elements:
-            conjunction = Conjunction()
+            conjunction = Conjunction(fragments=self.fragments)
             for place, (operand, value) in enumerate(zip(operands, element, strict=True)):
                 one = known.get((place, value))
                 if one is None:
-                    one = product(Match((operand,), ((value,),)), self.frames.interfaces)
+                    one = self.product(Match((operand,), ((value,),)))
                     if one is None:
                         one = self._single(operand, [value], negated=False, unsure=unsure)
                     known[place, value] = one
@@ -204,7 +215,7 @@ class RuleReader:
     def condition(self, conjunction: Conjunction) -> Condition:
         """Return the packets for which all of it holds."""
         region = may = self.region(conjunction.box)
-        if self.fragments and conjunction.later is not conjunction.box:
+        if conjunction.later is not conjunction.box:
             may = region | self.region(conjunction.later)
         found = Condition(region, may)
         for other in conjunction.others:
@@ -229,9 +240,10 @@ class RuleReader:
 class Conjunction:
     """Conditions that all hold: a product, that product for later fragments, and what is none."""
 
-    __slots__ = ("box", "later", "others")
+    __slots__ = ("box", "fragments", "later", "others")
 
-    def __init__(self) -> None:
+    def __init__(self, *, fragments: bool) -> None:
+        self.fragments = fragments
         self.box: Box | None = {}
         self.later: Box | None = self.box
         """What may match: the same object as `box` as long as later fragments are nothing of their own."""
@@ -243,9 +255,11 @@ class Conjunction:
             self.others.append(one)
             return
         box, later = one
-        same = self.later is self.box and later is box
-        self.box, before = merged(self.box, box) if self.box is not None else None, self.later
-        self.later = self.box if same else merged(before, later) if before is not None else None
+        if self.fragments and (later is not box or self.later is not self.box):
+            self.later = merged(self.later, later) if self.later is not None else None
+            self.box = merged(self.box, box) if self.box is not None else None
+        else:
+            self.box = self.later = merged(self.box, box) if self.box is not None else None
 
 
 class _Reading:
@@ -254,7 +268,7 @@ class _Reading:
     def __init__(self, reader: RuleReader, rule: Rule) -> None:
         self._reader = reader
         self._rule = rule
-        self._so_far = Conjunction()
+        self._so_far = Conjunction(fragments=reader.fragments)
         self._branches: list[Branch] = []
         self._unsure: list[str] = []
 
@@ -287,7 +301,7 @@ class _Reading:
         return self._reader.condition(self._so_far)
 
     def _match(self, match: Match) -> None:
-        found = product(match, self._reader.frames.interfaces)
+        found = self._reader.product(match)
         self._so_far.add(self._reader.match(match, self._unsure) if found is None else found)
 
     def _map(self, given: VerdictMap) -> bool:
@@ -302,6 +316,6 @@ class _Reading:
         ]
         union = self._reader.frames.union
         on = Condition(union(one.sure for one in going_on), union(one.may for one in going_on))
-        self._so_far = Conjunction()
+        self._so_far = Conjunction(fragments=self._reader.fragments)
         self._so_far.add(reached & on)
         return True
