@@ -118,6 +118,10 @@ GROUP = "dl_dst=ff:ff:ff:ff:ff:ff"
 NTP = f"udp,{CAMERA},{TO_GATEWAY},nw_src=10.56.1.82,nw_dst=10.56.1.81,udp_src=40000,udp_dst=123"
 RTSPS = f"tcp,{CAMERA},{TO_GATEWAY},nw_src=10.56.1.82,nw_dst=10.56.1.34,tp_src=322,tp_dst=40000"
 ARP = f"arp,{CAMERA},{GROUP},arp_op=1,arp_sha=02:00:00:00:01:11,arp_spa=10.56.1.82,arp_tpa=10.56.1.81"
+POLE_ARP = (
+    f"arp,dl_src=02:aa:00:00:00:01,{GROUP},arp_op=1,arp_sha=02:aa:00:00:00:01,arp_spa=10.56.1.2,arp_tpa=10.56.1.1"
+)
+POLE_LOG = f"tcp,dl_src=02:aa:00:00:00:01,{TO_GATEWAY},nw_src=10.56.1.2,nw_dst=10.56.3.18,tp_dst=6514"
 UPS = "dl_src=02:00:00:00:01:50,nw_src=10.56.1.4"
 
 FRAMES = [
@@ -159,9 +163,30 @@ FRAMES = [
     Frame(POLE, 3, ARP),
     Frame(POLE, 65534, ARP),
     Frame(CORE, 6, ARP),
-    # The fibre: its VLANs, tagged, ARP and IPv4; what comes from the pole goes to the firewall and to nobody else.
+    # The fibre: who lives at the pole, tagged, each in its own VLAN; it goes to the firewall and to nobody else.
     Frame(CORE, 9, f"{RTSPS},dl_vlan=110", ("p1 in 110",)),
-    Frame(CORE, 9, f"{RTSPS},dl_vlan=150", ("p1 in 150",)),
+    Frame(CORE, 9, f"{NTP},dl_vlan=110", ("p1 in 110",)),
+    Frame(CORE, 9, f"{ARP},dl_vlan=110", ("p1 in 110",)),
+    Frame(CORE, 9, f"{POLE_LOG},dl_vlan=150", ("p1 in 150",)),
+    Frame(CORE, 9, f"{POLE_ARP},dl_vlan=150", ("p1 in 150",)),
+    # Whoever cuts it speaks neither as the town hall nor as the firewall, nor as one camera in the VLAN of the other.
+    Frame(CORE, 9, f"{RTSPS},dl_vlan=111"),
+    Frame(CORE, 9, f"{RTSPS},dl_vlan=150"),
+    Frame(CORE, 9, f"{RTSPS.replace('01:11', '01:12')},dl_vlan=110"),
+    Frame(CORE, 9, f"{RTSPS.replace('nw_src=10.56.1.82', 'nw_src=10.56.1.83')},dl_vlan=110"),
+    Frame(CORE, 9, f"{RTSPS.replace('nw_dst=10.56.1.34', 'nw_dst=10.56.1.83')},dl_vlan=110"),
+    *(
+        Frame(CORE, 9, f"{text.replace('10.56.1.2,', f'10.56.1.{host},')},dl_vlan=150")
+        for text in (POLE_LOG, POLE_ARP)
+        for host in (1, 3, 4, 9)
+    ),
+    *(
+        Frame(CORE, 9, f"{POLE_LOG.replace('nw_dst=10.56.3.18', f'nw_dst=10.56.1.{host}')},dl_vlan=150")
+        for host in (3, 4)
+    ),
+    Frame(CORE, 9, f"{POLE_ARP.replace('arp_tpa=10.56.1.1', 'arp_tpa=10.56.1.3')},dl_vlan=150"),
+    Frame(CORE, 9, f"{ARP.replace('01:11,arp_spa', '01:12,arp_spa')},dl_vlan=110"),
+    Frame(CORE, 9, f"{ARP.replace('arp_spa=10.56.1.82', 'arp_spa=10.56.1.83')},dl_vlan=110"),
     Frame(CORE, 9, RTSPS),
     Frame(CORE, 9, f"{RTSPS},dl_vlan=120"),
     Frame(CORE, 9, f"{RTSPS},dl_vlan=999"),

@@ -59,6 +59,24 @@ def test_port_membership_follows_from_the_cables(
     assert (found.mode, found.vlans) == (mode, vlans)
 
 
+@pytest.mark.parametrize(
+    ("equipment", "port", "attached"),
+    [
+        ("core-switch", "sfp1", {"pole-switch", "cam-context", "cam-narrow"}),
+        ("core-switch", "p1", set()),
+        ("core-switch", "p2", {"nvr"}),
+        ("pole-switch", "sfp1", set()),
+        ("pole-switch", "p1", {"cam-context"}),
+        ("firewall", "trunk", set()),
+    ],
+)
+def test_who_is_attached_lives_on_the_side_away_from_the_firewall(
+    intent: Intent, equipment: str, port: str, attached: set[str]
+) -> None:
+    found = intent.equipment_by_name[EquipmentName(f"roussy-le-village/{equipment}")].port(port).attached
+    assert {str(name.equipment) for name in found} == attached
+
+
 def test_no_vlan_of_a_camera_reaches_the_other_camera_s_port(intent: Intent) -> None:
     switch = intent.equipment_by_name[EquipmentName("roussy-le-village/pole-switch")]
     assert set(switch.port("p1").vlans).isdisjoint(switch.port("p2").vlans)

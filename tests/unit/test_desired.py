@@ -207,8 +207,28 @@ def test_every_access_port_is_bound_to_its_host(intent: Intent) -> None:
     assert all(binding.gateway != binding.address for port in ports for binding in port.bindings)
 
 
-def test_host_of_unknown_mac_address_is_bound_to_nothing(intent: Intent) -> None:
-    name = EquipmentName("roussy-le-village/nvr")
+def bound(intent: Intent, port: str) -> list[tuple[str, int, str | None, str]]:
+    """Return who may speak at a port of the core switch: name, VLAN, MAC address, IPv4 address."""
+    found = next(one for one in switch_of(intent).ports if one.name == port).bindings
+    return [(str(one.host.equipment), one.vlan, one.mac and str(one.mac), str(one.address)) for one in found]
+
+
+def test_trunk_to_the_pole_is_bound_to_who_lives_there(intent: Intent) -> None:
+    assert bound(intent, "sfp1") == [
+        ("pole-switch", 150, None, "10.56.1.2"),
+        ("cam-context", 110, "02:00:00:00:01:11", "10.56.1.82"),
+        ("cam-narrow", 111, "02:00:00:00:01:12", "10.56.1.90"),
+    ]
+
+
+def test_trunk_towards_the_firewall_is_bound_to_nobody(intent: Intent) -> None:
+    for device, uplink in ((CORE_SWITCH, "p1"), (POLE_SWITCH, "sfp1")):
+        port = next(port for port in switch_of(intent, device).ports if port.name == uplink)
+        assert (port.mode, port.isolated, port.bindings) == (PortMode.TRUNK, False, ())
+
+
+def without_mac(intent: Intent, name: EquipmentName) -> Intent:
+    """Return the intent with the MAC address of one equipment undeclared."""
     sites = tuple(
         changed(
             site,
@@ -218,8 +238,18 @@ def test_host_of_unknown_mac_address_is_bound_to_nothing(intent: Intent) -> None
         )
         for site in intent.sites
     )
-    port = next(port for port in switch_of(changed(intent, sites=sites)).ports if port.name == "p2")
+    return changed(intent, sites=sites)
+
+
+def test_host_of_unknown_mac_address_is_bound_to_nothing(intent: Intent) -> None:
+    spoilt = without_mac(intent, EquipmentName("roussy-le-village/nvr"))
+    port = next(port for port in switch_of(spoilt).ports if port.name == "p2")
     assert (port.mode, port.bindings) == (PortMode.ACCESS, ())
+
+
+def test_camera_of_unknown_mac_address_does_not_speak_through_the_trunk(intent: Intent) -> None:
+    spoilt = without_mac(intent, EquipmentName("roussy-le-village/cam-context"))
+    assert [name for name, *_ in bound(spoilt, "sfp1")] == ["pole-switch", "cam-narrow"]
 
 
 def test_fibre_carries_the_vlans_of_the_pole_at_both_ends(intent: Intent) -> None:

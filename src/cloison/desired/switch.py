@@ -21,14 +21,17 @@ FIRST_INTERNAL_PORT = 100
 
 
 class Binding(Model):
-    """Who may speak on an access port: this MAC address with this IPv4 address, to its gateway or through it."""
+    """Who may speak on a port: this MAC address with this IPv4 address, to its gateway or through it."""
 
     host: EquipmentName
-    mac: MacAddress
+    vlan: int
+    """The VLAN of the segment: the port's own where it is an access port, the tag where it is a trunk."""
+    mac: MacAddress | None
+    """None beyond a trunk, for a switch whose MAC address is not declared: any, with its IPv4 address alone."""
     address: IPv4Address
     gateway: IPv4Address
     prefix: IPv4Network
-    """The segment, the same for every binding of a port: inside it, the gateway alone is reached (ANSSI-PA-72 R16)."""
+    """The segment, one for every binding of a VLAN: inside it, the gateway alone is reached (ANSSI-PA-72 R16)."""
 
 
 class SwitchPort(Model):
@@ -43,7 +46,9 @@ class SwitchPort(Model):
     isolated: bool
     """True: it exchanges frames with the uplink and with no other port."""
     bindings: tuple[Binding, ...] = ()
-    """Of an access port. A host whose MAC address is not declared has none: it is not let speak."""
+    """Of an access port, and of a trunk that leads away from the firewall, whose frames nobody watches on their way;
+    by address, so that those of one segment stand together. Who has none is not let speak: a host whose MAC address is
+    not declared."""
 
 
 class ManagementPort(Model):
@@ -100,11 +105,19 @@ def _bindings(intent: Intent, site: Site, port: Port) -> tuple[Binding, ...]:
     found = []
     for name in port.attached:
         host = intent.equipment_by_name[name]
-        if host.mac is None or host.address is None:
+        # A switch makes the MAC address of its management port up: nobody can declare it before it runs.
+        if host.address is None or (host.mac is None and host.kind is not Kind.SWITCH):
             continue
         segment = _segment(site, host.segment, host.name)
         found.append(
-            Binding(host=host.name, mac=host.mac, address=host.address, gateway=segment.gateway, prefix=segment.prefix)
+            Binding(
+                host=host.name,
+                vlan=segment.vlan,
+                mac=host.mac,
+                address=host.address,
+                gateway=segment.gateway,
+                prefix=segment.prefix,
+            )
         )
     return tuple(sorted(found, key=lambda binding: binding.address))
 

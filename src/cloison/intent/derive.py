@@ -170,7 +170,7 @@ class _Cabling:
     def _carried(
         self, end: PortReference, peer: PortReference
     ) -> tuple[PortMode, tuple[int, ...], tuple[EquipmentName, ...]]:
-        """Return the mode, the VLANs and the hosts served of a cabled port."""
+        """Return the mode, the VLANs and who is attached of a cabled port."""
         kind, beyond = self._kind(end.equipment), self.beyond(end)
         if kind not in SWITCHING:
             return PortMode.ACCESS, (self.vlan_of[end.equipment.equipment],), ()
@@ -180,7 +180,10 @@ class _Cabling:
             return PortMode.ACCESS, self._vlans(side), hosts if kind is Kind.SWITCH else ()
         # A trunk carries what lives on the side away from the firewall: every VLAN's gateway is on the other side.
         towards_firewall = Kind.FIREWALL in map(self._kind, beyond)
-        return PortMode.TRUNK, self._vlans(self.beyond(peer) if towards_firewall else beyond), ()
+        if towards_firewall:
+            return PortMode.TRUNK, self._vlans(self.beyond(peer)), ()
+        addressed = tuple(name for name in beyond if name.equipment in self.vlan_of)
+        return PortMode.TRUNK, self._vlans(beyond), addressed if kind is Kind.SWITCH else ()
 
     def _vlans(self, names: Iterable[EquipmentName]) -> tuple[int, ...]:
         return tuple(sorted({self.vlan_of[name.equipment] for name in names if name.equipment in self.vlan_of}))

@@ -88,7 +88,8 @@ class Port(Model):
     peer: PortReference | None
     medium: Medium
     attached: tuple[EquipmentName, ...] = ()
-    """The hosts that an access port serves: one, or several behind an unmanaged switch."""
+    """Who speaks through a port of a managed switch, on the side away from the firewall: the host that an access port
+    serves, or several behind an unmanaged switch; beyond a trunk, every host and every switch with an address."""
 
 
 class Equipment(Model):

@@ -54,6 +54,20 @@ def test_every_declared_host_is_let_in_and_every_pretence_is_not(intent: Intent)
     }
 
 
+def test_behind_a_trunk_nobody_speaks_in_the_name_of_another_side(intent: Intent) -> None:
+    cases = edge.cases(intent, intent.equipment_by_name[CORE])
+    let_in = {case.name for case in cases if case.port == "sfp1" and case.passes}
+    assert let_in == {
+        f"{what} as {whom} at sfp1"
+        for what in ("to the gateway", "out of the segment", "ARP for the gateway")
+        for whom in ("10.56.1.2 in VLAN 150", "10.56.1.82 in VLAN 110", "10.56.1.90 in VLAN 111")
+    }
+    refused = [case.frame for case in cases if case.port == "sfp1" and not case.passes]
+    assert any("dl_vlan=150,ip,nw_src=10.56.1.3,nw_dst=10.255.0.1" in frame for frame in refused), "the core switch's"
+    assert any("dl_vlan=150,arp" in frame and "arp_spa=10.56.1.3,arp_tpa=10.56.1.1" in frame for frame in refused)
+    assert any("dl_vlan=111,ip,nw_src=10.56.1.82" in frame for frame in refused), "the other camera's VLAN"
+
+
 def test_edge_as_declared(intent: Intent) -> None:
     cases = edge.cases(intent, intent.equipment_by_name[CORE])
     assert edge.differences(cases, traced(cases)) == []

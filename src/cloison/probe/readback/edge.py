@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cloison.intent.models import Kind
 from cloison.intent.network import PortMode
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Address
 
     from cloison.intent.network import Equipment, Intent, Port, Segment
+    from cloison.model import MacAddress
 
 _SOMEBODY = "02:00:00:00:fe:fe"
 """A MAC address that nobody has."""
@@ -50,12 +52,17 @@ def cases(intent: Intent, switch: Equipment) -> list[Case]:
                 Case(f"VLAN {vlan} at a trunk", port.name, f"{_frame(_SOMEBODY)},dl_vlan={vlan},ip", passes=False)
                 for vlan in strays
             ]
-        else:
-            for name in port.attached:
-                host = intent.equipment_by_name[name]
-                segment = next(segment for segment in site.segments if segment.name == host.segment)
-                if host.mac is not None and host.address is not None:
-                    found += _cases_of_host(port, segment, str(host.mac), host.address)
+        attached = [intent.equipment_by_name[name] for name in port.attached]
+        beyond = {host.address for host in attached}
+        for host in attached:
+            segment = next(segment for segment in site.segments if segment.name == host.segment)
+            if host.address is None or (host.mac is None and host.kind is not Kind.SWITCH):
+                continue
+            if port.mode is PortMode.TRUNK:
+                stranger = next(one for one in segment.prefix.hosts() if one not in {segment.gateway, *beyond})
+                found += _cases_beyond_trunk(port, segment, host.mac, host.address, stranger)
+            elif host.mac is not None:
+                found += _cases_of_host(port, segment, str(host.mac), host.address)
     return found
 
 
@@ -102,6 +109,40 @@ def _cases_of_host(port: Port, segment: Segment, mac: str, address: IPv4Address)
         yield Case(f"{what} at {name}", name, frame, passes=True)
     for what, frame in bad.items():
         yield Case(f"{what} at {name}", name, frame, passes=False)
+
+
+def _cases_beyond_trunk(
+    port: Port, segment: Segment, mac: MacAddress | None, address: IPv4Address, other: IPv4Address
+) -> Iterator[Case]:
+    """Yield what whoever cuts the cable of a trunk may say in the name of a host beyond it, and in others' names.
+
+    A `mac` that is not declared may be any; `other` is an address of the segment that nobody beyond the trunk has.
+    """
+    gateway, source, other_vlans = segment.gateway, mac or _SOMEBODY, sorted({*port.vlans} - {segment.vlan})
+    tag, own, away = f"dl_vlan={segment.vlan}", f"ip,nw_src={address}", "nw_dst=10.255.0.1"
+    to_one, to_all = f"{_frame(source)},{tag}", f"{_frame(source, _BROADCAST)},{tag}"
+    good = {
+        "to the gateway": f"{to_one},{own},nw_dst={gateway}",
+        "out of the segment": f"{to_one},{own},{away}",
+        "ARP for the gateway": f"{to_all},{_arp(1, source, address, gateway)}",
+    }
+    bad = {
+        "to the gateway from another IP address": f"{to_one},ip,nw_src={other},nw_dst={gateway}",
+        "out of the segment from another IP address": f"{to_one},ip,nw_src={other},{away}",
+        "out of the segment from the gateway's IP address": f"{to_one},ip,nw_src={gateway},{away}",
+        "ARP for the gateway in a neighbour's name": f"{to_all},{_arp(1, source, other, gateway)}",
+        "ARP in the gateway's name": f"{to_all},{_arp(2, source, gateway, other)}",
+        "ARP for a neighbour": f"{to_all},{_arp(1, source, address, other)}",
+        "to a neighbour of the segment": f"{to_one},{own},nw_dst={other}",
+    }
+    for vlan in other_vlans:
+        bad[f"out of the segment in VLAN {vlan}"] = f"{_frame(source)},dl_vlan={vlan},{own},{away}"
+    if mac is not None:
+        bad["out of the segment from another MAC address"] = f"{_frame(_SOMEBODY)},{tag},{own},{away}"
+        bad["ARP with another MAC address"] = f"{to_all},{_arp(1, _SOMEBODY, address, gateway)}"
+    for frames, passes in ((good, True), (bad, False)):
+        for what, frame in frames.items():
+            yield Case(f"{what} as {address} in VLAN {segment.vlan} at {port.name}", port.name, frame, passes=passes)
 
 
 def command(traced: list[Case]) -> tuple[str, ...]:
