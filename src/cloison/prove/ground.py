@@ -78,6 +78,10 @@ class Ground:
         """Return the bridge of an equipment; KeyError when it has none."""
         return self._bridges[name]
 
+    def has(self, arrival: Arrival) -> bool:
+        """Tell whether a bridge runs with a port: what is cabled to one that it lacks gets nowhere."""
+        return arrival[1] in self._bridges[arrival[0]].ports
+
     def own_interfaces(self, name: EquipmentName) -> tuple[str, ...]:
         """Return the ports of a bridge that are interfaces of its own kernel: internal ports and the bridge's own."""
         bridge, declared = self._bridges[name], self._declared_ports(name)
@@ -98,6 +102,8 @@ class Ground:
             if not fresh:
                 continue
             _add(seen, arrival, fresh)
+            if not self.has(arrival):
+                continue
             switched = self._bridges[arrival[0]].through(arrival[1], fresh)
             unknown += [(reason, switched.unknown) for reason in switched.reasons if switched.unknown]
             for port, leaving in switched.out.items():

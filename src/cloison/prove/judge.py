@@ -67,7 +67,13 @@ class Judge:
         findings = [*self._leaks(leaking), *self._direct(up), *self._outages(up, TunnelsAre.UP)]
         later = self.leaking(down) - leaking
         findings += [*self._leaks(later, TunnelsAre.DOWN), *self._outages(down, TunnelsAre.DOWN)]
-        findings += [*self._broken_invariants(up), *self._unresolved(), *self._notices(), *self._undetermined(up, down)]
+        findings += [
+            *self._broken_invariants(up),
+            *self._let_in(),
+            *self._unresolved(),
+            *self._notices(),
+            *self._undetermined(up, down),
+        ]
         running = self.network.running.values()
         unique = {finding.identity: finding for finding in reversed(findings)}
         return Answer(
@@ -83,8 +89,7 @@ class Judge:
     def _values(self, reach: Reach, name: str) -> frozenset[str]:
         """Return the names of the places that send, or that hear."""
         places = self.prover.places
-        found = reach.total.values(name) | reach.direct.values(name)
-        return frozenset(places.name(number) for low, high in found for number in range(low, high + 1))
+        return places.named(reach.total.values(name) | reach.direct.values(name))
 
     # --- leaks ------------------------------------------------------------------------------------------------------
 
@@ -131,6 +136,17 @@ class Judge:
                 packets=frames.count(),
                 witness=self.witness(sender, receiver, frames),
             )
+
+    def _let_in(self) -> Iterator[Finding]:
+        """Yield what the switches let up to a firewall that is not a declared host's, in its own name."""
+        for site in self.prover.intent.sites:
+            coming = self.prover.below(site, self.network.running).below.coming
+            firewall = str(site.firewall.name)
+            frames = coming - self.prover.port_security.admitted(site)
+            for sender, _, part in self.pairs(frames & self.frames.box(receiver=self.prover.places.cable(firewall))):
+                what = f"{services(part)} that no declared host there sends comes from {sender} up to {firewall}"
+                witness = self.witness(sender, firewall, part)
+                yield Finding(FindingKind.LEAK, sender, firewall, "frames", what, packets=part.count(), witness=witness)
 
     def pairs(self, region: Region) -> Iterator[tuple[str, str, Region]]:
         """Yield a set of packets between places, pair by pair: sender, receiver, packets."""
@@ -282,10 +298,8 @@ class Judge:
         for reach in reaches:
             for reason, region in reach.unknown:
                 senders = region.values("sender")
-                names = {
-                    self.prover.places.name(n) for low, high in senders for n in range(low, min(high, low + 99) + 1)
-                }
-                affected.setdefault(reason, set()).update(names)
+                some = (n for low, high in senders for n in range(low, min(high, low + 99) + 1))
+                affected.setdefault(reason, set()).update(self.prover.places.names(some))
         for reason, who in affected.items():
             place = reason.statement.place
             about = f"; it decides about packets from {', '.join(sorted(who))}" if who else ""

@@ -11,6 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from cloison.model import Name
     from cloison.prove.packet import Frames
     from cloison.prove.space import Interval
@@ -55,3 +57,15 @@ class Places:
     def name(self, number: int) -> str:
         """Return the name of a place by either of its numbers."""
         return self._names.name(number % _CABLES)
+
+    def names(self, numbers: Iterable[int]) -> set[str]:
+        """Return the names of places by their numbers; of packets that nobody is said to send, all numbers come."""
+        return {self.name(number) for number in numbers if number % _CABLES < len(self._names)}
+
+    def named(self, numbers: Iterable[Interval]) -> frozenset[str]:
+        """Return the names of all places that have a number among these, which may hold numbers that no place has."""
+        last = len(self._names)
+        found = [
+            (low % _CABLES, high % _CABLES) if low // _CABLES == high // _CABLES else (0, last) for low, high in numbers
+        ]
+        return frozenset(self._names.name(n) for low, high in found for n in range(low, min(high + 1, last)))

@@ -125,6 +125,9 @@ class Tracing:
             if (name, port) in seen:
                 continue
             seen.add((name, port))
+            if not ground.has((name, port)):
+                dead = max(dead, (*hops, Hop(str(name), f"it has no port {port}")), key=len)
+                continue
             bridge = ground.bridge(name)
             said = [
                 hop(str(name), f"port {port}: {one.what}", one.statement) for one in self._said(bridge, port, frame)
