@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from cloison.prove.statement import Unmodelled
 
 
+_MOST_SENDERS = 6
+"""As many places are named in a sentence; the others are counted."""
+
+
 def judge(intent: Intent, configurations: Configurations) -> Answer:
     """Return the whole answer about a network in which the devices run these configurations.
 
@@ -302,6 +306,10 @@ class Judge:
                 affected.setdefault(reason, set()).update(self.prover.places.names(some))
         for reason, who in affected.items():
             place = reason.statement.place
-            about = f"; it decides about packets from {', '.join(sorted(who))}" if who else ""
+            shown = [
+                *sorted(who)[:_MOST_SENDERS],
+                *([f"{len(who) - _MOST_SENDERS} more"] if len(who) > _MOST_SENDERS else []),
+            ]
+            about = f"; it decides about packets from {', '.join(shown)}" if who else ""
             what = f"{reason}{about}"
             yield Finding(FindingKind.UNDETERMINED, "", str(place.device), f"{place.section} {reason.what}", what)

@@ -17,6 +17,7 @@ from cloison.prove.emission import Emission
 from cloison.prove.firewall import TUNNEL_INTERFACE, Firewall
 from cloison.prove.packet import Frames
 from cloison.prove.places import WAN, Places, out_of_tunnel, technician
+from cloison.prove.port_security import PortSecurity
 from cloison.prove.question import Question
 from cloison.prove.routing import Routing
 from cloison.prove.site import Below, SiteBelow
@@ -68,6 +69,7 @@ class Prover:
         self.frames = frames or Frames()
         self.places = Places(self.frames)
         self.question = Question(self.frames, self.places, intent)
+        self.port_security = PortSecurity(self.frames, self.places)
         self.reading = Reading()
         self._emissions: dict[bool, Emission] = {}
         self._below: dict[object, SiteBelow] = {}

@@ -65,6 +65,7 @@ FIELDS: Final = (
     Field("interface_out", 16),
     Field("source", 128),  # IPv4 and IPv6; of an ARP packet, the sender's protocol address
     Field("destination", 128),
+    Field("receiver", 16),  # the place it is heard at, by its number in `Places`
     Field("protocol", 8),  # of IPv6: behind the extension headers; of an ARP packet, its operation
     Field("destination_port", 16),  # the type of an ICMP message
     Field("source_port", 16),  # the code of an ICMP message
@@ -72,7 +73,6 @@ FIELDS: Final = (
     Field("fragment", 2),
     Field("header_length", 4),  # of IPv4, in words of four bytes: more than 5 where there are options; 0 of any other
     Field("connection", 3),
-    Field("receiver", 16),  # the place it is heard at, by its number in `Places`
 )
 """In the order of the diagram: what tells packets of different rules apart best comes first, but for the places."""
 

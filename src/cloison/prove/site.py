@@ -40,6 +40,8 @@ class Below:
     """The IP packets that come to the firewall's own interfaces, with `sender` and `interface_in`."""
     direct: Region
     """The frames that are heard by somebody without having met a router, with `sender` and `receiver`."""
+    coming: Region
+    """The frames that whoever holds a cable gets to the firewall's own interfaces, before anything looks at them."""
     leaving: Mapping[str, Region]
     """By interface of the firewall: the packets that are heard when they leave by it, with `receiver`."""
     unresolved: frozenset[str]
@@ -76,7 +78,7 @@ class SiteBelow:
         frames, firewall = self._frames, self._site.firewall.name
         spread = self.ground.spread(self._sending())
         self._unknown += spread.unknown
-        arriving, direct, asking = frames.nothing, [], set[str]()
+        arriving, coming, direct, asking = frames.nothing, frames.nothing, [], set[str]()
         up = self._links(firewall)
         for (name, port), heard in spread.heard.items():
             if name == firewall:
@@ -84,13 +86,14 @@ class SiteBelow:
                 number = frames.interfaces.number(port)
                 arriving |= (taken & frames.ip).without(*LINK_FIELDS) & frames.box(interface_in=number)
                 asking |= self._hosts_in(taken & frames.arp)
+                coming |= taken
             elif name not in self._running or port in self._links(name) or not self.ground.is_bridge(name):
                 direct.append(heard & frames.box(receiver=self._places.both(self._place(name, port))))
         leaving, answered = self._leaving()
         hosts = {str(one.name) for one in self._site.equipment if one.address and one.name != firewall}
-        return Below(
-            arriving, frames.union(direct), leaving, frozenset(hosts - (asking & answered)), tuple(self._unknown)
-        )
+        coming &= frames.box(sender=CABLE_NUMBERS)
+        unresolved = frozenset(hosts - (asking & answered))
+        return Below(arriving, frames.union(direct), coming, leaving, unresolved, tuple(self._unknown))
 
     def starts(self, place: str) -> Iterator[tuple[Arrival, Region]]:
         """Yield where what a place sends comes in, and the frames."""
