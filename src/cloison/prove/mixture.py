@@ -255,7 +255,7 @@ class _Mixing:
         unresolved: set[str] = set()
         for site in self._prover.intent.sites:
             unresolved |= self._prover.below(site, network.running).below.unresolved
-        missing = self._demanded - (reach.total & self._between_hosts)
+        missing = self._demanded - (reach.total & self._between_hosts) - reach.undetermined()
         if missing.node not in self._lost:
             self._lost[missing.node] = frozenset(one.flow for one in self._demands if one.region & missing)
         lost = self._lost[missing.node]

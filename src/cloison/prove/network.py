@@ -15,7 +15,7 @@ from cloison.prove.answer import TunnelsAre
 from cloison.prove.configuration import Reading
 from cloison.prove.emission import Emission
 from cloison.prove.firewall import TUNNEL_INTERFACE, Firewall
-from cloison.prove.packet import Frames
+from cloison.prove.packet import LINK_FIELDS, Frames
 from cloison.prove.places import WAN, Places, out_of_tunnel, technician
 from cloison.prove.port_security import PortSecurity
 from cloison.prove.question import Question
@@ -48,6 +48,11 @@ class Reach:
     direct: Region
     """Frames that are heard without having met a router."""
     unknown: tuple[tuple[Unmodelled, Region], ...]
+
+    def undetermined(self) -> Region:
+        """Return the packets, whoever sends and hears them, that some statement which is not modelled decides about."""
+        attached = ("sender", "receiver", "interface_in", "interface_out", *LINK_FIELDS)
+        return self.total.space.union(region.without(*attached) for _, region in self.unknown)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,17 +54,22 @@ def span(interval: Interval) -> str:
 
 def services(region: Region) -> str:
     """Return the services of a set: `tcp/443`, `udp/any, icmp/8`, or `any`; what is beyond four is counted."""
+    found = every_service(region)
+    beyond = len(found) - _MOST_SERVICES
+    return ", ".join(found[:_MOST_SERVICES] + ((f"{beyond} more",) if beyond > 0 else ()))
+
+
+def every_service(region: Region) -> tuple[str, ...]:
+    """Return each service of a set, as `services` spells it."""
     found: list[str] = []
     for (low, high), part in region.per("ethernet_type"):
         if low != high:
-            return "any"
+            return ("any",)
         if low in (ETHERNET_IPV4, ETHERNET_IPV6):
             found += [_family(low) + one for one in _transports(part)]
         else:
             found.append("arp" if low == ETHERNET_ARP else f"ethernet/{low:04x}")
-    found = list(dict.fromkeys(found))
-    beyond = len(found) - _MOST_SERVICES
-    return ", ".join(found[:_MOST_SERVICES] + ([f"{beyond} more"] if beyond > 0 else []))
+    return tuple(dict.fromkeys(found))
 
 
 def _family(ethernet_type: int) -> str:
