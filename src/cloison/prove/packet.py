@@ -74,7 +74,10 @@ FIELDS: Final = (
     Field("header_length", 4),  # of IPv4, in words of four bytes: more than 5 where there are options; 0 of any other
     Field("connection", 3),
 )
-"""In the order of the diagram: what tells packets of different rules apart best comes first, but for the places."""
+"""In the order of the diagram: what tells packets of different rules apart best comes first, but for the places.
+
+The receiver stands behind the destination, which mostly says who it is: what is tested behind both, a service, is then
+the same few nodes for every site."""
 
 LINK_FIELDS: Final = ("tag", "inner_tag", "mac_source", "mac_destination", "arp_sender_mac", "arp_target_mac")
 """What a router takes off."""
