@@ -40,8 +40,8 @@ _ICMP_REQUESTS: Final = frozenset({8, 13, 15, 17})
 """Echo, timestamp, information and address mask request (RFC 792, RFC 950)."""
 _ICMPV6_REQUESTS: Final = frozenset({128, 139})
 """Echo request (RFC 4443), node information query (RFC 4620)."""
-_ICMPV6_UNTRACKED: Final = frozenset({130, 131, 132, 133, 134, 135, 136, 143})
-"""Multicast listener and neighbour discovery (RFC 2710, 3810, 4861)."""
+_ICMPV6_UNTRACKED: Final = frozenset({130, 131, 132, 133, 134, 135, 136, 143, 151, 152})
+"""Multicast listener, neighbour and multicast router discovery (RFC 2710, 3810, 4861, 4286)."""
 
 
 def first_packet_states(frames: Frames, *, tcp_loose: bool) -> Region:
