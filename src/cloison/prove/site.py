@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from cloison.intent.models import Kind
+from cloison.prove.bridge import Bridge
 from cloison.prove.emission import number_of
 from cloison.prove.ground import Ground
 from cloison.prove.packet import LINK_FIELDS, UNTAGGED
@@ -99,6 +100,18 @@ class SiteBelow:
         """Yield where what a place sends comes in, and the frames."""
         sent = self._frames.box(sender=self._places.both(place))
         return ((arrival, region & sent) for arrival, region in self._sending() if region & sent)
+
+    @cached_property
+    def let_in(self) -> tuple[tuple[EquipmentName, Region], ...]:
+        """What each managed switch lets in by the ports of its cables, whatever becomes of it, its tags taken off."""
+        cables = self._frames.box(sender=CABLE_NUMBERS)
+        found = []
+        for (name, port), region in self._sending():
+            bridge = self.ground.bridge(name)
+            if isinstance(bridge, Bridge) and (sent := region & cables):
+                left = self._frames.union(bridge.through(port, sent).out.values())
+                found.append((name, left.setting(tag=UNTAGGED, inner_tag=UNTAGGED)))
+        return tuple(found)
 
     # --- up ---------------------------------------------------------------------------------------------------------
 
