@@ -192,7 +192,10 @@ class _Passage:
         unclear: tuple[Unmodelled, ...] = ()
         leaving: dict[object, Region] = {}
         for name, target in self._ports.items():
-            if target is self._source or name in self._copied_to:
+            apart = self._source.port.protected and target.port.protected
+            if target is self._source or apart or name in self._copied_to:
+                continue
+            if not (target.port.opaque or target.carries_any(entered)):
                 continue
             if target.form not in leaving:
                 leaving[target.form] = target.leaving(entered)

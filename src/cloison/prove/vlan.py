@@ -151,6 +151,12 @@ class VlanPort:
         bare = tags.strip(marked) | (low - marked) if marked else low
         return Entered(tagged, vlan, bare, tags.strip(marked), tunnelled=False)
 
+    def carries_any(self, entered: Entered) -> bool:
+        """Tell whether frames may go out by the port; false is certain, and quickly said."""
+        if entered.tagged:
+            return True
+        return bool(entered.bare) and (entered.vlan == self._bare_vlan or {"tag": entered.vlan} in self._carries)
+
     def put_out(self, entered: Entered) -> Entered:
         """Return the frames that go out by the port, of the VLANs it carries."""
         tags, own = self.tags, self._bare_vlan
@@ -176,12 +182,15 @@ class VlanPort:
         """Return the frames as a mirror puts them out by this port, whatever VLANs it carries."""
         tags, own = self.tags, self._bare_vlan
         if self._access or self._tunnel:
-            return tags.strip(entered.tagged) | self._taken_off(entered)
-        with_tag = entered.tagged & self.frames.box(tag=own) if own else self.frames.nothing
-        copies = (entered.tagged - with_tag) | tags.strip(with_tag)
-        if entered.vlan in {own, 0}:
-            return copies | entered.bare | self._with_priority(entered.bare, entered)
-        return copies | tags.push(entered.bare, entered.vlan)
+            tagged, bare = self.frames.nothing, tags.strip(entered.tagged) | self._taken_off(entered)
+        else:
+            with_tag = entered.tagged & self.frames.box(tag=own) if own else self.frames.nothing
+            tagged, bare = entered.tagged - with_tag, tags.strip(with_tag)
+            if entered.vlan in {own, 0}:
+                bare |= entered.bare
+            else:
+                tagged |= tags.push(entered.bare, entered.vlan)
+        return tagged | bare | self._with_priority(bare, entered)
 
     def _taken_off(self, entered: Entered) -> Region:
         """Return the frames of the port's own VLAN without its tag.
