@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cloison.flow import Flow
     from cloison.intent.invariants import Member
     from cloison.intent.models import InvariantDeclaration
-    from cloison.intent.network import Intent
+    from cloison.intent.network import Intent, Site
     from cloison.model import Name
     from cloison.prove.configuration import Configurations
     from cloison.prove.network import Network, Reach
@@ -151,6 +151,19 @@ class Judge:
                 what = f"{services(part)} that no declared host there sends comes from {sender} up to {firewall}"
                 witness = self.witness(sender, firewall, part)
                 yield Finding(FindingKind.LEAK, sender, firewall, "frames", what, packets=part.count(), witness=witness)
+            yield from self._walls(site)
+
+    def _walls(self, site: Site) -> Iterator[Finding]:
+        """Yield the switches that let in what they should not, whether or not a wall behind them stops it."""
+        admitted = self.prover.port_security.admitted(site)
+        for switch, let_in in self.prover.below(site, self.network.running).let_in:
+            for (number, _), frames in (let_in - admitted).per("sender"):
+                sender, name = self.prover.places.name(number), str(switch)
+                what = f"{name} lets in {services(frames)} from {sender} that no declared host there sends"
+                such = self.witness(sender, name, frames).text
+                yield Finding(
+                    FindingKind.NOTICE, sender, name, "port security", f"{what}, such as {such}", packets=frames.count()
+                )
 
     def pairs(self, region: Region) -> Iterator[tuple[str, str, Region]]:
         """Yield a set of packets between places, pair by pair: sender, receiver, packets."""
