@@ -165,6 +165,12 @@ class Judge:
                     FindingKind.NOTICE, sender, name, "port security", f"{what}, such as {such}", packets=frames.count()
                 )
 
+        for switch, sent in self.prover.below(site, self.network.running).let_in_tagged:
+            for (number, _), _ in sent.per("sender"):
+                sender = self.prover.places.name(number)
+                what = f"{switch} lets in tagged frames from {sender}, by a port that is no trunk"
+                yield Finding(FindingKind.NOTICE, sender, str(switch), "tagged frames", what)
+
     def pairs(self, region: Region) -> Iterator[tuple[str, str, Region]]:
         """Yield a set of packets between places, pair by pair: sender, receiver, packets."""
         name = self.prover.places.name

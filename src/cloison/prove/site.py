@@ -113,6 +113,18 @@ class SiteBelow:
                 found.append((name, left.setting(tag=UNTAGGED, inner_tag=UNTAGGED)))
         return tuple(found)
 
+    @cached_property
+    def let_in_tagged(self) -> tuple[tuple[EquipmentName, Region], ...]:
+        """What each managed switch lets in with a tag, by ports that are no trunks: a tag with VLAN 0 is a tag too."""
+        tagged = self._frames.box(sender=CABLE_NUMBERS, tag=(0, UNTAGGED - 1))
+        trunks = {place for place, _ in trunk_places(self._site)}
+        found = []
+        for (name, port), region in self._sending():
+            bridge, sent = self.ground.bridge(name), region & tagged
+            if isinstance(bridge, Bridge) and f"{name}:{port}" not in trunks:
+                found += [(name, sent)] if sent and any(bridge.through(port, sent).out.values()) else []
+        return tuple(found)
+
     # --- up ---------------------------------------------------------------------------------------------------------
 
     def _sending(self) -> Iterator[tuple[Arrival, Region]]:

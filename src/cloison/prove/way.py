@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from cloison.prove.answer import Hop
 from cloison.prove.bridge import Bridge, Step
+from cloison.prove.emission import number_of
 from cloison.prove.firewall import TUNNEL_INTERFACE
 from cloison.prove.packet import LINK_FIELDS, UNTAGGED
 from cloison.prove.places import WAN, out_of_tunnel
@@ -102,18 +103,18 @@ class Tracing:
         return best or Way((Hop(sender, "cannot send such a packet"),), packet, arrives=False)
 
     def _candidates(self, site: Site, sender: str, region: Region) -> Iterator[Packet]:
-        """Yield frames that carry a packet, the plainest first: by its tags, then from the sender's own MAC address."""
-        equipment = next((one for one in site.equipment if one.name == sender), None)
-        own = self.frames.everything
-        if equipment is not None and equipment.mac is not None:
-            own = self.frames.box(mac_source=int(equipment.mac.replace(":", ""), 16))
+        """Yield frames that carry a packet, the plainest first: by its tags, then from the MAC addresses it may claim."""
+        sources = region.values("source")
+        speaking = [one for one in site.equipment if one.name == sender]
+        speaking += [one for one in site.equipment if one.address and (int(one.address), int(one.address)) in sources]
+        macs = [self.frames.box(mac_source=number_of(one.mac)) for one in speaking if one.mac is not None]
         station = self.frames.box(mac_destination=_STATION)
         vlans = sorted({segment.vlan for segment in site.segments})
         tags = [(UNTAGGED, UNTAGGED), (0, UNTAGGED), *((vlan, UNTAGGED) for vlan in vlans)]
         tags += [(one, two) for one in (0, *vlans) for two in (0, *vlans)]
         for tag, inner in tags:
             if these := region & self.frames.box(tag=tag, inner_tag=inner):
-                yield these.witness(own, station)
+                yield from (these.witness(mac, station) for mac in macs or [self.frames.everything])
 
     def _switched(self, site: Site, ground: Ground, arrival: Arrival, receiver: str, packet: Packet) -> Iterator[Hop]:
         """Follow a frame from bridge to bridge, to the receiver or a router; or the branch that got farthest."""
