@@ -1,4 +1,4 @@
-"""A real Open vSwitch that answers: run in a network namespace of its own, tasks on stdin, what happened on stdout.
+"""A real Open vSwitch that answers: run in a network namespace of its own, tasks on stdin, what happened in `answers`.
 
 A task is one bridge and frames for its ports. Each frame is traced by the switch (`ofproto/trace`) and then sent, from
 the far end of the port's cable or from the interface the switch made, and heard at all others. When a frame has been
@@ -207,8 +207,9 @@ def main() -> None:
     run("bash", "-c", START, "bash", *first["cables"], "guard0", "guard1")
     try:
         control, guards = Control(), (Ear("far-guard0"), Ear("far-guard1"))
-        for line in sys.stdin:
-            sys.stdout.write(json.dumps(measure(json.loads(line), control, guards)) + "\n")
+        with (FOLDER / "answers").open("w") as answers:
+            for line in sys.stdin:
+                answers.write(json.dumps(measure(json.loads(line), control, guards)) + "\n")
     finally:
         for name in ("vs", "db"):
             run("kill", (FOLDER / f"{name}.pid").read_text().strip())
