@@ -71,6 +71,8 @@ class Judge:
         findings = [*self._leaks(leaking), *self._direct(up), *self._outages(up, TunnelsAre.UP)]
         later = self.leaking(down) - leaking
         findings += [*self._leaks(later, TunnelsAre.DOWN), *self._outages(down, TunnelsAre.DOWN)]
+        strange, then = self.prover.continued.strange(up.total), self.prover.continued.strange(down.total)
+        findings += [*self._injected(strange), *self._injected(then - strange, TunnelsAre.DOWN)]
         findings += [
             *self._broken_invariants(up),
             *self._let_in(),
@@ -171,6 +173,21 @@ class Judge:
                 what = f"{switch} lets in tagged frames from {sender}, by a port that is no trunk"
                 yield Finding(FindingKind.NOTICE, sender, str(switch), "tagged frames", what)
 
+    def _injected(self, strange: Region, tunnels: TunnelsAre = TunnelsAre.UP) -> Iterator[Finding]:
+        """Yield who can put packets into a conversation of others."""
+        for sender, receiver, packets in self.pairs(strange):
+            service = f"{services(packets)} of conversations that exist"
+            yield Finding(
+                FindingKind.LEAK,
+                sender,
+                receiver,
+                service,
+                f"{service} can be put in from {sender} to {receiver}, in the name of others",
+                tunnels=tunnels,
+                packets=packets.count(),
+                witness=self.witness(sender, receiver, packets),
+            )
+
     def pairs(self, region: Region) -> Iterator[tuple[str, str, Region]]:
         """Yield a set of packets between places, pair by pair: sender, receiver, packets."""
         name = self.prover.places.name
@@ -255,7 +272,7 @@ class Judge:
     def _unresolved(self) -> Iterator[Finding]:
         """Yield the hosts that cannot find their gateway: whatever the filter says, none of their packets gets out."""
         for site in self.prover.intent.sites:
-            for name in sorted(self.prover.below(site, self.network.running).below.unresolved):
+            for name in sorted(self.network.unresolved(site)):
                 what = f"{name} and its gateway cannot find each other by ARP: nothing gets to it or from it"
                 yield Finding(FindingKind.OUTAGE, name, str(site.firewall.name), "arp", what)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from cloison.errors import InputError
 from cloison.prove.answer import TunnelsAre
 from cloison.prove.configuration import Reading
+from cloison.prove.continued import Continued
 from cloison.prove.emission import Emission
 from cloison.prove.firewall import TUNNEL_INTERFACE, Firewall
 from cloison.prove.packet import LINK_FIELDS, Frames
@@ -75,6 +76,7 @@ class Prover:
         self.places = Places(self.frames)
         self.question = Question(self.frames, self.places, intent)
         self.port_security = PortSecurity(self.frames, self.places)
+        self.continued = Continued(self.frames, self.places, intent)
         self.reading = Reading()
         self._emissions: dict[bool, Emission] = {}
         self._below: dict[object, SiteBelow] = {}

@@ -99,7 +99,7 @@ class SiteBelow:
     def starts(self, place: str) -> Iterator[tuple[Arrival, Region]]:
         """Yield where what a place sends comes in, and the frames."""
         sent = self._frames.box(sender=self._places.both(place))
-        return ((arrival, region & sent) for arrival, region in self._sending() if region & sent)
+        return ((arrival, region & sent) for arrival, region in self._sent() if region & sent)
 
     @cached_property
     def let_in(self) -> tuple[tuple[EquipmentName, Region], ...]:
@@ -128,7 +128,11 @@ class SiteBelow:
     # --- up ---------------------------------------------------------------------------------------------------------
 
     def _sending(self) -> Iterator[tuple[Arrival, Region]]:
-        """Yield what every place of the site sends, with the port of a bridge that it comes in by."""
+        """Yield what places send into ports that the bridges have."""
+        return ((arrival, region) for arrival, region in self._sent() if self.ground.has(arrival))
+
+    def _sent(self) -> Iterator[tuple[Arrival, Region]]:
+        """Yield what every place of the site sends, with the port of a bridge that it is cabled to."""
         for equipment in self._site.equipment:
             if equipment.kind is Kind.FIREWALL:
                 continue
