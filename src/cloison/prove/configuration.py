@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from cloison.prove.parse.interfaces import parse_interfaces
 from cloison.prove.parse.nftables import parse_filter
@@ -16,7 +17,7 @@ from cloison.prove.stack import Stack
 from cloison.prove.statement import Coverage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from cloison.model import EquipmentName
     from cloison.prove.openflow import FlowTable
@@ -32,24 +33,77 @@ Configurations = Mapping["EquipmentName", Configuration]
 NOT_FORWARDING = frozenset({"fibre"})
 """Sections that say how fast and how, and not where: what a fibre port carries is in the switch section."""
 
-Model = TypeVar("Model")
+Model = TypeVar("Model", covariant=True)  # noqa: PLC0105  what a parser makes, named as what it is
 
 
-@dataclass(frozen=True, slots=True)
 class Running:
     """What a device runs, as models. A section that it has not is None, or empty where emptiness means the same."""
 
-    device: EquipmentName
-    sections: Configuration
-    """The texts it was made of."""
-    switch: Switch | None
-    edge: FlowTable | None
-    stack: Stack
-    filter: Ruleset
-    tunnels: Connections | None
-    coverage: tuple[Coverage, ...]
-    unmodelled: tuple[Unmodelled, ...]
-    notices: tuple[Notice, ...]
+    def __init__(
+        self, device: EquipmentName, sections: Configuration, reading: Reading, like: Running | None = None
+    ) -> None:
+        """Take the texts, which are parsed when they are asked for.
+
+        `like` is a device whose texts differ in addresses alone and of which everything is modelled and nothing is
+        noted: so is this one, and no text needs to be parsed to know it.
+        """
+        self.device: Final = device
+        self.sections: Final = dict(sections)
+        """The texts it was made of."""
+        self._reading = reading
+        self._like = like
+
+    @cached_property
+    def switch(self) -> Switch | None:
+        """Its bridges."""
+        parsed = self._reading.switch(self.device, self.sections)
+        return parsed.model if parsed else None
+
+    @cached_property
+    def edge(self) -> FlowTable | None:
+        """The flows of its bridge."""
+        parsed = self._reading.edge(self.device, self.sections)
+        return parsed.model if parsed else None
+
+    @cached_property
+    def stack(self) -> Stack:
+        """Its links, addresses, routes and settings."""
+        parsed = self._reading.stack(self.device, self.sections)
+        return parsed.model if parsed else Stack(self.device, frozenset())
+
+    @cached_property
+    def filter(self) -> Ruleset:
+        """Its packet filter."""
+        parsed = self._reading.filter(self.device, self.sections)
+        return parsed.model if parsed else Ruleset(())
+
+    @cached_property
+    def tunnels(self) -> Connections | None:
+        """The tunnels that it is configured for."""
+        parsed = self._reading.tunnels(self.device, self.sections)
+        return parsed.model if parsed else None
+
+    @cached_property
+    def coverage(self) -> tuple[Coverage, ...]:
+        """How much of each section is modelled."""
+        if self._like is not None:
+            return tuple(replace(one, device=self.device) for one in self._like.coverage)
+        return tuple(Coverage(self.device, name, one.read, one.modelled) for name, one in self._parsed)
+
+    @cached_property
+    def unmodelled(self) -> tuple[Unmodelled, ...]:
+        """What is not modelled."""
+        return () if self._like else tuple(found for _, one in self._parsed for found in one.unmodelled)
+
+    @cached_property
+    def notices(self) -> tuple[Notice, ...]:
+        """What is wrong in itself."""
+        return () if self._like else tuple(found for _, one in self._parsed for found in one.notices)
+
+    @cached_property
+    def _parsed(self) -> list[tuple[str, Parsed[object]]]:
+        every = [(name, parser(self.device, self.sections)) for name, parser in self._reading.parsers]
+        return [(name, one) for name, one in every if one is not None]
 
 
 class _Parser(Generic[Model]):
@@ -75,31 +129,19 @@ class Reading:
     """Parses sections and keeps what it parsed."""
 
     def __init__(self) -> None:
-        self._switch = _Parser("switch", parse_switch)
-        self._edge = _Parser("edge", parse_edge)
-        self._stack = _Parser("interfaces", parse_interfaces)
-        self._filter = _Parser("filter", parse_filter)
-        self._tunnels = _Parser("tunnels", parse_tunnels)
+        self.switch = _Parser("switch", parse_switch)
+        self.edge = _Parser("edge", parse_edge)
+        self.stack = _Parser("interfaces", parse_interfaces)
+        self.filter = _Parser("filter", parse_filter)
+        self.tunnels = _Parser("tunnels", parse_tunnels)
+        every = (self.switch, self.stack, self.edge, self.filter, self.tunnels)
+        self.parsers: Sequence[tuple[str, _Parser[object]]] = tuple((one.section, one) for one in every)
 
-    def read(self, device: EquipmentName, configuration: Configuration) -> Running:
-        """Return the models of a device's sections.
+    def read(self, device: EquipmentName, configuration: Configuration, like: Running | None = None) -> Running:
+        """Return the models of a device's sections; see Running for `like`.
 
         Raises DeviceError for a text that is no configuration.
         """
-        switch, edge = self._switch(device, configuration), self._edge(device, configuration)
-        stack, rules = self._stack(device, configuration), self._filter(device, configuration)
-        tunnels = self._tunnels(device, configuration)
-        named = (("switch", switch), ("interfaces", stack), ("edge", edge), ("filter", rules), ("tunnels", tunnels))
-        parsed = [(name, one) for name, one in named if one is not None]
-        return Running(
-            device,
-            dict(configuration),
-            switch.model if switch else None,
-            edge.model if edge else None,
-            stack.model if stack else Stack(device, frozenset()),
-            rules.model if rules else Ruleset(()),
-            tunnels.model if tunnels else None,
-            tuple(Coverage(device, name, one.read, one.modelled) for name, one in parsed),
-            tuple(found for _, one in parsed for found in one.unmodelled),
-            tuple(found for _, one in parsed for found in one.notices),
-        )
+        running = Running(device, configuration, self, like)
+        _ = running.coverage if like is None else running.tunnels
+        return running

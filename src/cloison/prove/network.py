@@ -7,7 +7,9 @@ of every pair of sites, and one difference with the question holds every leak.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import defaultdict
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cloison.errors import InputError
@@ -16,6 +18,7 @@ from cloison.prove.configuration import Reading
 from cloison.prove.continued import Continued
 from cloison.prove.emission import Emission
 from cloison.prove.firewall import TUNNEL_INTERFACE, Firewall
+from cloison.prove.likeness import Exchange, Shapes, Unlike
 from cloison.prove.packet import LINK_FIELDS, Frames
 from cloison.prove.places import WAN, Places, out_of_tunnel, technician
 from cloison.prove.port_security import PortSecurity
@@ -28,15 +31,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from cloison.intent.network import Intent, Site
-    from cloison.model import EquipmentName
+    from cloison.model import EquipmentName, Name
     from cloison.prove.configuration import Configurations, Running
     from cloison.prove.firewall import Passage
+    from cloison.prove.likeness import Shape
     from cloison.prove.space import Region
     from cloison.prove.statement import Notice, Unmodelled
     from cloison.prove.tunnel import SecurityAssociation
+    from cloison.prove.tunnels import Connections
 
 _MOST_TUNNELS_ON_A_WAY = 4
 """Beyond that many the same packets come round again; a way through more is a loop."""
+_OF_PAIRS = "tunnels"
+"""The section that is no matter of one site: what two ends agree on is found from all of them."""
 _LOOSE = "net.netfilter.nf_conntrack_tcp_loose"
 
 
@@ -64,14 +71,36 @@ class _Through:
     """Packets with sender and receiver, both of this site, or with its tunnels' end as the sender."""
     into_tunnels: Region
     """Packets with the sender that leave into some tunnel."""
+    direct: Region
+    """Frames that are heard without having met the router."""
+    unresolved: frozenset[str]
+    """See Below."""
     unknown: tuple[tuple[Unmodelled, Region], ...]
+
+    def exchanged(self, exchange: Exchange) -> _Through:
+        """Return what a site that is alike does. Raises Unlike."""
+        if self.direct or self.unknown:
+            raise Unlike
+        names = frozenset(map(exchange.name, self.unresolved))
+        delivered, into_tunnels = exchange.region(self.delivered), exchange.region(self.into_tunnels)
+        return replace(self, delivered=delivered, into_tunnels=into_tunnels, unresolved=names)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What the devices of one site run."""
+
+    running: Mapping[EquipmentName, Running]
+    shape: Shape | None
 
 
 class Prover:
     """Computes reach, and shares what networks have in common: a site that is the same is computed once."""
 
-    def __init__(self, intent: Intent, frames: Frames | None = None) -> None:
+    def __init__(self, intent: Intent, frames: Frames | None = None, *, alike: bool = True) -> None:
+        """Take the intent. Without `alike`, sites that are alike are computed each for itself, to the same result."""
         self.intent = intent
+        self._shapes = Shapes() if alike else None
         self.frames = frames or Frames()
         self.places = Places(self.frames)
         self.question = Question(self.frames, self.places, intent)
@@ -82,6 +111,10 @@ class Prover:
         self._below: dict[object, SiteBelow] = {}
         self._through: dict[object, _Through] = {}
         self._routers: dict[object, Firewall] = {}
+        self._sites: dict[object, _Read] = {}
+        self._parsed: dict[str, tuple[Running, ...]] = {}
+        """By the shape of a site: its devices, where everything is modelled and nothing is noted."""
+        self._agreements: dict[object, tuple[tuple[SecurityAssociation, ...], tuple[Notice, ...]]] = {}
 
     def network(self, configurations: Configurations) -> Network:
         """Return the network in which the devices run these configurations.
@@ -92,8 +125,27 @@ class Prover:
         if missing:
             msg = f"no configuration of {', '.join(missing)}; expected one of every device"
             raise InputError(msg)
+        return Network(self, {site.name: self._read(site, configurations) for site in self.intent.sites})
+
+    def _read(self, site: Site, configurations: Configurations) -> _Read:
+        """Return what the devices of a site run, parsed anew only where no site that is alike was parsed."""
+        names = [device.name for device in site.devices]
+        texts = tuple(tuple(configurations[name].items()) for name in names)
+        if (site.name, texts) in self._sites:
+            return self._sites[site.name, texts]
+        sections = (f"{name}\n{text}" for of in texts for name, text in of if name != _OF_PAIRS)
+        shape = self._shapes.of(site, sections) if self._shapes is not None else None
+        like = self._parsed.get(shape.text) if shape is not None else None
         read = self.reading.read
-        return Network(self, {one.name: read(one.name, configurations[one.name]) for one in self.intent.devices})
+        if like is not None:
+            pairs = zip(names, like, strict=True)
+            running = {name: read(name, configurations[name], one) for name, one in pairs}
+        else:
+            running = {name: read(name, configurations[name]) for name in names}
+            if shape is not None and not any(one.unmodelled or one.notices for one in running.values()):
+                self._parsed[shape.text] = tuple(running.values())
+        found = self._sites[site.name, texts] = _Read(running, shape)
+        return found
 
     def emission(self, firewall: Running) -> Emission:
         """Return what places send, as that firewall's connection tracking classes it."""
@@ -111,6 +163,15 @@ class Prover:
             self._below[key] = SiteBelow(self.frames, self.places, loose, site, own)
         return self._below[key]
 
+    def agreed(
+        self, connections: Mapping[EquipmentName, Connections]
+    ) -> tuple[tuple[SecurityAssociation, ...], tuple[Notice, ...]]:
+        """Return the tunnels that come up, and what keeps others from it, from memory where nothing of it changed."""
+        key = tuple((name, id(one)) for name, one in connections.items())
+        if key not in self._agreements:
+            self._agreements[key] = agreed(connections, lambda _: True)
+        return self._agreements[key]
+
     def router(self, key: object, build: Callable[[], Firewall]) -> Firewall:
         """Return a router, from memory where one with the same sections and tunnels was built."""
         if key not in self._routers:
@@ -127,27 +188,34 @@ class Prover:
 class Network:
     """One network: the intent's cables, and what every device runs."""
 
-    def __init__(self, prover: Prover, running: Mapping[EquipmentName, Running]) -> None:
+    def __init__(self, prover: Prover, sites: Mapping[Name, _Read]) -> None:
         self.prover = prover
-        self.running = running
+        self.running = {name: one for site in sites.values() for name, one in site.running.items()}
         self.frames = prover.frames
         self.associations, self.tunnel_notices = self._agreed()
+        self._sites = sites
+        self._associations: defaultdict[EquipmentName, list[SecurityAssociation]] = defaultdict(list)
+        for one in self.associations:
+            for device in dict.fromkeys((one.one.device, one.other.device)):
+                self._associations[device].append(one)
+        self._alike: dict[object, tuple[Shape, _Through]] = {}
         self._firewalls: dict[tuple[object, TunnelsAre], Firewall] = {}
 
     def _agreed(self) -> tuple[tuple[SecurityAssociation, ...], tuple[Notice, ...]]:
         connections = {name: one.tunnels for name, one in self.running.items() if one.tunnels is not None}
-        return agreed(connections, lambda _: True)
+        return self.prover.agreed(connections)
 
     def reach(self, tunnels: TunnelsAre) -> Reach:
         """Return every packet that gets anywhere."""
-        sites = self.prover.intent.sites
-        belows = [self.prover.below(site, self.running).below for site in sites]
-        through = [self._site_through(site, below, tunnels) for site, below in zip(sites, belows, strict=True)]
-        unknown = [one for below in belows for one in below.unknown]
-        unknown += [one for part in through for one in part.unknown]
+        through = [self._through(site, tunnels) for site in self.prover.intent.sites]
+        unknown = tuple(one for part in through for one in part.unknown)
         total = self.frames.union(part.delivered for part in through)
         total |= self._between(through)
-        return Reach(total, self.frames.union(below.direct for below in belows), tuple(unknown))
+        return Reach(total, self.frames.union(part.direct for part in through), unknown)
+
+    def unresolved(self, site: Site) -> frozenset[str]:
+        """Return the hosts of a site that cannot find their gateway, or that it cannot find, by ARP."""
+        return self._through(site, TunnelsAre.UP).unresolved
 
     def _between(self, through: Iterable[_Through]) -> Region:
         """Return what gets from site to site, through as many tunnels as there are on the way."""
@@ -180,7 +248,7 @@ class Network:
         """Return the router of a site, with its tunnels up or down."""
         key = (site.name, tunnels)
         if key not in self._firewalls:
-            own = self._own_associations(site) if tunnels is TunnelsAre.UP else ()
+            own = tuple(self._associations[site.firewall.name]) if tunnels is TunnelsAre.UP else ()
             sections = tuple(sorted(self.running[site.firewall.name].sections.items()))
             known = (site.name, sections, tuple((one.one, one.other) for one in own))
             self._firewalls[key] = self.prover.router(known, lambda: self._build(site, own))
@@ -194,19 +262,35 @@ class Network:
         routing = Routing(self.frames, running.stack, {TUNNEL_INTERFACE: routes} if running.tunnels else {})
         return Firewall(self.frames, running, routing, carried)
 
-    def _own_associations(self, site: Site) -> tuple[SecurityAssociation, ...]:
-        name = site.firewall.name
-        return tuple(one for one in self.associations if name in (one.one.device, one.other.device))
+    def _through(self, site: Site, tunnels: TunnelsAre) -> _Through:
+        """Return what a site does with packets: from memory, from a site that is alike, or computed."""
+        own = tuple(self._associations[site.firewall.name]) if tunnels is TunnelsAre.UP else ()
+        read = self._sites[site.name]
+        carried = tuple((one.one, one.other) for one in own)
+        return self.prover.remembered(
+            (site.name, id(read), carried), lambda: self._alike_or_computed(site, read.shape, own)
+        )
 
-    def _site_through(self, site: Site, below: Below, tunnels: TunnelsAre) -> _Through:
-        running = self.running[site.firewall.name]
-        own = self._own_associations(site) if tunnels is TunnelsAre.UP else ()
-        selectors = tuple((one.one.selectors, one.other.selectors) for one in own)
-        key = (site.name, id(below), tuple(sorted(running.sections.items())), selectors)
-        return self.prover.remembered(key, lambda: self._compute_through(site, below, tunnels))
+    def _alike_or_computed(self, site: Site, shape: Shape | None, own: tuple[SecurityAssociation, ...]) -> _Through:
+        tunnels = TunnelsAre.UP if own else TunnelsAre.DOWN
+        if shape is None:
+            return self._compute_through(site, tunnels)
+        device = site.firewall.name
+        ends = [
+            (*(f"{end.address} {end.selectors}" for end in one.ends(device)), one.one.device == device) for one in own
+        ]
+        key = (shape.text, self.running[device].tunnels is None, shape.of(str(ends)))
+        if key in self._alike:
+            other, through = self._alike[key]
+            with suppress(Unlike):
+                return through.exchanged(Exchange(self.frames, self.prover.places, other, shape))
+        through = self._compute_through(site, tunnels)
+        self._alike.setdefault(key, (shape, through))
+        return through
 
-    def _compute_through(self, site: Site, below: Below, tunnels: TunnelsAre) -> _Through:
+    def _compute_through(self, site: Site, tunnels: TunnelsAre) -> _Through:
         places, frames = self.prover.places, self.frames
+        below = self.prover.below(site, self.running).below
         name, firewall = str(site.firewall.name), self.firewall(site, tunnels)
         emission = self.prover.emission(self.running[site.firewall.name])
         coming = below.arriving | self._from_outside(site, firewall)
@@ -217,8 +301,8 @@ class Network:
         for passage in passages:
             delivered += self._heard(site, below, passage)
             into_tunnels |= passage.out.get(TUNNEL_INTERFACE, frames.nothing)
-        unknown = tuple(one for passage in passages for one in passage.unknown)
-        return _Through(frames.union(delivered), into_tunnels, unknown)
+        unknown = (*below.unknown, *(one for passage in passages for one in passage.unknown))
+        return _Through(frames.union(delivered), into_tunnels, below.direct, below.unresolved, unknown)
 
     def _heard(self, site: Site, below: Below, passage: Passage) -> list[Region]:
         """Return who hears what leaves a firewall otherwise than into a tunnel."""
