@@ -14,6 +14,9 @@ from cloison.cli.findings.form import Format
 from cloison.workspace import Network
 
 if TYPE_CHECKING:
+    from cloison.intent.network import Intent
+    from cloison.prove.configuration import Configurations
+    from cloison.prove.difference import Difference
     from cloison.workspace import Workspace
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -52,7 +55,6 @@ def check(
     from cloison.cli.findings.show import format_of, require_writable, show
     from cloison.cli.revision import folder_in_repository, workspace_at
     from cloison.intent.load import load
-    from cloison.prove.compare import compare
     from cloison.prove.judge import judge
 
     chosen = format_of(form, as_json=as_json)
@@ -66,16 +68,26 @@ def check(
         documented = functools.partial(
             proof_document, answer, intent, subject="what is rendered from the intent", origins=Origins(workspace)
         )
-        if against is not None:
-            earlier = stack.enter_context(workspace_at(workspace, against))
-            old = load(earlier, network)
-            before, after = (old, rendered(old, earlier.templates)), (intent, configurations)
-            difference = compare(before, after, names=(against, "this workspace"))
-            document = documented(difference=difference, origins_before=Origins(earlier))
-        else:
+        if against is None:
             document = documented()
+        else:
+            earlier = stack.enter_context(workspace_at(workspace, against))
+            difference = _difference(earlier, network, against, (intent, configurations))
+            document = documented(difference=difference, origins_before=Origins(earlier))
         show(document, chosen, out=out, folder=folder)
     raise typer.Exit(document.exit_code)
+
+
+def _difference(
+    earlier: Workspace, network: Network | None, against: str, after: tuple[Intent, Configurations]
+) -> Difference:
+    """Return what differs in reach from an earlier workspace."""
+    from cloison.cli.configurations import rendered
+    from cloison.intent.load import load
+    from cloison.prove.compare import compare
+
+    intent = load(earlier, network)
+    return compare((intent, rendered(intent, earlier.templates)), after, names=(against, "this workspace"))
 
 
 @app.command()

@@ -13,17 +13,18 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from cloison.flow import Protocol
+from cloison.prove.answer import TunnelsAre
 from cloison.prove.packet import ACK, CWR, ECE, ETHERNET_IPV4, FIN, ICMP, PSH, RST, SYN, TCP, UDP, Connection, Fragment
 from cloison.prove.places import CABLE_NUMBERS, WAN, out_of_tunnel, technician
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from cloison.flow import Flow
     from cloison.intent.network import Intent, Site
     from cloison.prove.packet import Frames
     from cloison.prove.places import Places
-    from cloison.prove.space import Region
+    from cloison.prove.space import Interval, Region
 
 IKE_PORTS: Final = frozenset({(500, 500), (4500, 4500)})
 """IKE, and IKE and ESP in UDP (RFC 7296 section 2.23, RFC 3948)."""
@@ -36,6 +37,11 @@ _SSH: Final = 22
 _FRAGMENTATION_NEEDED: Final = {"destination_port": 3, "source_port": 4}
 
 
+_ENDS: Final = ("sender", "source", "destination", "receiver")
+"""What tells flows of one service apart, in the order of the fields."""
+_Row = tuple[tuple[int, ...], "Region"]
+
+
 @dataclass(frozen=True, slots=True)
 class Demand:
     """What must pass for one direction of one flow."""
@@ -45,6 +51,18 @@ class Demand:
     region: Region
 
 
+@dataclass(frozen=True, slots=True)
+class _Service:
+    """The packets of one service, whatever their addresses."""
+
+    opening: Region
+    """Every first packet that opens a conversation."""
+    onwards: Region
+    """What real hosts send to the service: first packets and later ones."""
+    back: Region
+    """What it answers."""
+
+
 class Question:
     """What is asked of one network."""
 
@@ -52,6 +70,7 @@ class Question:
         self._frames = frames
         self._places = places
         self._intent = intent
+        self._known: dict[tuple[Protocol, int], _Service] = {}
         self._from: defaultdict[str, list[Flow]] = defaultdict(list)
         for flow in intent.flows:
             self._from[str(flow.source.name)].append(flow)
@@ -59,87 +78,88 @@ class Question:
     @cached_property
     def permitted(self) -> Region:
         """The packets that may get from one cable to another."""
-        regions = [self._first(flow) for flow in self._intent.flows]
-        for site in self._intent.sites:
-            regions += [*self._infrastructure(site), *self._behind_trunks(site)]
-        return self._frames.union(regions)
+        rows = [row for flow in self._intent.flows for row in self._first(flow)]
+        rows += [row for site in self._intent.sites for row in self._behind_trunks(site)]
+        regions = [region for site in self._intent.sites for region in self._infrastructure(site)]
+        return self._frames.union([self._together(rows), *regions])
 
     @cached_property
     def demands(self) -> tuple[Demand, ...]:
         """What must get from one host to another: the first packets of every flow, the later ones, the answers."""
-        return tuple(demand for flow in self._intent.flows for demand in self._demands(flow))
+        return tuple(
+            Demand(flow, reply, self._together([row]))
+            for flow in self._intent.flows
+            for reply, row in ((False, self._onwards(flow)), (True, self._back(flow)))
+        )
+
+    def demanded(self, tunnels: TunnelsAre) -> Region:
+        """Return what all demands together are: with the tunnels down, those within one site."""
+        flows = [flow for flow in self._intent.flows if tunnels is TunnelsAre.UP or self.same_site(flow)]
+        return self._together(row for flow in flows for row in (self._onwards(flow), self._back(flow)))
 
     def same_site(self, flow: Flow) -> bool:
         """Tell whether a flow needs no tunnel."""
         return flow.source.name.site == flow.destination.name.site
 
-    def _ends(self, flow: Flow) -> Region:
-        """Return the packets of the flow's addresses, protocol and port, whoever sends them."""
-        destination = str(flow.destination.name)
-        return self._frames.packets & self._frames.box(
-            ethernet_type=ETHERNET_IPV4,
-            source=int(flow.source.address),
-            destination=int(flow.destination.address),
-            protocol=TCP if flow.service.protocol is Protocol.TCP else UDP,
-            destination_port=flow.service.port,
-            fragment=Fragment.WHOLE,
-            header_length=5,
-            receiver=self._places.both(destination),
-        )
+    def _together(self, rows: Iterable[_Row]) -> Region:
+        return self._frames.rows(_ENDS, rows) & self._frames.ipv4
 
-    def _first(self, flow: Flow) -> Region:
-        """Return every first packet that the flow allows, from the source's cable or out of the tunnel."""
-        senders = {self._places.cable(str(flow.source.name))}
+    def _first(self, flow: Flow) -> Iterator[_Row]:
+        """Yield every first packet that the flow allows, from the source's cable or out of the tunnel."""
+        opening, receiver = self._services(flow).opening, self._places.cable(str(flow.destination.name))
+        addresses = (int(flow.source.address), int(flow.destination.address))
+        yield (self._places.cable(str(flow.source.name)), *addresses, receiver), opening
         if not self.same_site(flow):
-            senders.add(self._places.cable(out_of_tunnel(flow.destination.name.site)))
-        region = self._ends(flow) & self._frames.box(
-            sender=frozenset((number, number) for number in senders),
-            connection=Connection.NEW,
-            receiver=self._places.cable(str(flow.destination.name)),
-        )
-        return region & self._frames.box(tcp_flags=_FIRST_MAY) if flow.service.protocol is Protocol.TCP else region
+            tunnel = self._places.cable(out_of_tunnel(flow.destination.name.site))
+            yield (tunnel, *addresses, receiver), opening
 
-    def _demands(self, flow: Flow) -> Iterator[Demand]:
+    def _onwards(self, flow: Flow) -> _Row:
+        sender, receiver = self._hosts(flow)
+        ends = (sender, int(flow.source.address), int(flow.destination.address), receiver)
+        return ends, self._services(flow).onwards
+
+    def _back(self, flow: Flow) -> _Row:
+        sender, receiver = self._hosts(flow)
+        ends = (receiver, int(flow.destination.address), int(flow.source.address), sender)
+        return ends, self._services(flow).back
+
+    def _hosts(self, flow: Flow) -> tuple[int, int]:
+        return self._places.host(str(flow.source.name)), self._places.host(str(flow.destination.name))
+
+    def _services(self, flow: Flow) -> _Service:
+        """Return the packets of a flow's service, whoever sends them; every service is looked at once."""
+        key = (flow.service.protocol, flow.service.port)
+        if key not in self._known:
+            self._known[key] = self._service(flow)
+        return self._known[key]
+
+    def _service(self, flow: Flow) -> _Service:
+        tcp, port = flow.service.protocol is Protocol.TCP, flow.service.port
         box = self._frames.box
-        ports = frozenset({_EPHEMERAL, (flow.service.port, flow.service.port)})
-        tcp = flow.service.protocol is Protocol.TCP
-        region = self._ends(flow) & box(
-            source_port=ports,
-            sender=self._places.host(str(flow.source.name)),
-            receiver=self._places.host(str(flow.destination.name)),
+        plain = box(protocol=TCP if tcp else UDP, fragment=Fragment.WHOLE, header_length=5)
+        to, back = plain & box(destination_port=port), plain & box(source_port=port)
+        ephemeral = frozenset({_EPHEMERAL, (port, port)})
+        new, established = box(connection=Connection.NEW), box(connection=Connection.ESTABLISHED)
+        none: frozenset[Interval] = frozenset({(0, 0)})
+        first, later, answer = (
+            box(tcp_flags=flags if tcp else none) for flags in (_FIRST_MUST, _LATER_MUST, _ANSWER_MUST)
         )
-        first = region & box(connection=Connection.NEW)
-        later = region & box(connection=Connection.ESTABLISHED)
-        back = later.swapping(("source", "destination"), ("source_port", "destination_port"), ("sender", "receiver"))
-        if tcp:
-            first &= box(tcp_flags=_FIRST_MUST)
-            later &= box(tcp_flags=_LATER_MUST)
-            back &= box(tcp_flags=_ANSWER_MUST)
-        yield Demand(flow, reply=False, region=first | later)
-        yield Demand(flow, reply=True, region=back)
+        return _Service(
+            to & new & box(tcp_flags=_FIRST_MAY if tcp else none),
+            to & box(source_port=ephemeral) & ((new & first) | (established & later)),
+            back & box(destination_port=ephemeral) & established & answer,
+        )
 
     def _infrastructure(self, site: Site) -> Iterator[Region]:
         """Yield what the network itself needs: IKE with the peers, the technician's port, messages about path MTU."""
         box, firewall = self._frames.box, site.firewall
-        whole = (
-            self._frames.packets
-            & self._frames.ipv4
-            & box(fragment=Fragment.WHOLE, header_length=5, connection=Connection.NEW)
-        )
+        whole = self._frames.packets & box(ethernet_type=ETHERNET_IPV4, fragment=Fragment.WHOLE, header_length=5)
+        opening = whole & box(connection=Connection.NEW)
         here = self._places.cable(str(firewall.name))
-        wan = self._places.cable(WAN)
-        peers = frozenset(
-            (int(other.address), int(other.address))
-            for tunnel in self._intent.tunnels_of(firewall.name)
-            for _, other in [tunnel.end_of(firewall.name)]
-        )
-        own = int(site.wan_address.ip)
-        ike = whole & box(protocol=UDP)
-        yield ike & box(source=peers, destination=own, destination_port=IKE_PORTS, sender=wan, receiver=here)
-        yield ike & box(source=own, destination=peers, source_port=IKE_PORTS, sender=here, receiver=wan)
+        yield from self._ike(site, opening & box(protocol=UDP))
         if firewall.local_management is not None:
             device, laptop = firewall.local_management
-            yield whole & box(
+            yield opening & box(
                 source=int(laptop.ip),
                 destination=int(device.ip),
                 protocol=TCP,
@@ -148,27 +168,29 @@ class Question:
                 sender=self._places.cable(technician(site.name)),
                 receiver=here,
             )
-        told = (
-            self._frames.packets
-            & self._frames.ipv4
-            & box(
-                protocol=ICMP,
-                connection=Connection.RELATED,
-                fragment=Fragment.WHOLE,
-                header_length=5,
-                **_FRAGMENTATION_NEEDED,
-            )
-        )
+        told = whole & box(protocol=ICMP, connection=Connection.RELATED, **_FRAGMENTATION_NEEDED)
         tunnels = self._places.cable(out_of_tunnel(site.name))
         yield told & box(sender=frozenset({(here, here), (tunnels, tunnels)}), receiver=CABLE_NUMBERS)
 
-    def _behind_trunks(self, site: Site) -> Iterator[Region]:
+    def _ike(self, site: Site, datagrams: Region) -> Iterator[Region]:
+        """Yield IKE, and ESP in UDP, between a firewall and its peers across the WAN."""
+        box, firewall = self._frames.box, site.firewall
+        here, wan = self._places.cable(str(firewall.name)), self._places.cable(WAN)
+        peers = frozenset(
+            (int(other.address), int(other.address))
+            for tunnel in self._intent.tunnels_of(firewall.name)
+            for _, other in [tunnel.end_of(firewall.name)]
+        )
+        own = int(site.wan_address.ip)
+        yield datagrams & box(source=peers, destination=own, destination_port=IKE_PORTS, sender=wan, receiver=here)
+        yield datagrams & box(source=own, destination=peers, source_port=IKE_PORTS, sender=here, receiver=wan)
+
+    def _behind_trunks(self, site: Site) -> Iterator[_Row]:
         """Yield what whoever holds a trunk may send: what the equipment behind it may."""
         for place, behind in trunk_places(site):
             sender = self._places.cable(place)
-            yield from (
-                self._first(flow).setting(sender=sender) for name in behind for flow in self._from.get(name, ())
-            )
+            for flow in (flow for name in behind for flow in self._from.get(name, ())):
+                yield from (((sender, *ends[1:]), region) for ends, region in self._first(flow))
 
 
 def trunk_places(site: Site) -> Iterator[tuple[str, frozenset[str]]]:

@@ -103,7 +103,7 @@ class Tracing:
         return best or Way((Hop(sender, "cannot send such a packet"),), packet, arrives=False)
 
     def _candidates(self, site: Site, sender: str, region: Region) -> Iterator[Packet]:
-        """Yield frames that carry a packet, the plainest first: by its tags, then from the MAC addresses it may claim."""
+        """Yield frames that carry a packet, the plainest first: by tags, then by the MAC addresses it may claim."""
         sources = region.values("source")
         speaking = [one for one in site.equipment if one.name == sender]
         speaking += [one for one in site.equipment if one.address and (int(one.address), int(one.address)) in sources]
