@@ -109,6 +109,23 @@ def matrix(intent: Intent, configurations: Configurations) -> Matrix:
     return _Filling(prover, prover.network(configurations)).matrix()
 
 
+def opened_by_switches(judge: Judge, reach: Reach) -> Region:
+    """Return what the switches themselves open, as if from a cable: nobody can hold theirs instead of them."""
+    places, box = judge.prover.places, judge.frames.box
+    switches = [
+        str(one.name)
+        for site in judge.prover.intent.sites
+        for one in site.equipment
+        if one.kind is Kind.SWITCH and one.address is not None
+    ]
+    hosts = frozenset((places.host(name), places.host(name)) for name in switches)
+    opening = reach.total & box(sender=hosts, receiver=HOST_NUMBERS, connection=Connection.NEW)
+    return judge.frames.union(
+        packets.setting(sender=places.cable(sender), receiver=places.cable(receiver))
+        for sender, receiver, packets in judge.pairs(opening)
+    )
+
+
 class _Filling:
     """Fills in the cells of one network."""
 
@@ -124,7 +141,7 @@ class _Filling:
     def matrix(self) -> Matrix:
         """Return every cell in which something is so."""
         up, down = (self._network.reach(state) for state in (TunnelsAre.UP, TunnelsAre.DOWN))
-        own = self._of_switches(up)
+        own = opened_by_switches(self._judge, up)
         passing = self._by_pair(self._judge.opening(up) | own)
         leaking = self._by_pair(self._leaking(up) | self._leaking(down) | (own - self._prover.question.permitted))
         missing = self._missing(up)
@@ -151,22 +168,6 @@ class _Filling:
     def _leaking(self, reach: Reach) -> Region:
         cables = self._prover.frames.box(sender=CABLE_NUMBERS, receiver=CABLE_NUMBERS)
         return self._judge.leaking(reach) | (reach.direct & cables).without(*LINK_FIELDS)
-
-    def _of_switches(self, reach: Reach) -> Region:
-        """Return what the switches themselves open, as if from a cable: nobody can hold theirs instead of them."""
-        places, box = self._prover.places, self._prover.frames.box
-        switches = [
-            str(one.name)
-            for site in self._prover.intent.sites
-            for one in site.equipment
-            if one.kind is Kind.SWITCH and one.address is not None
-        ]
-        hosts = frozenset((places.host(name), places.host(name)) for name in switches)
-        opening = reach.total & box(sender=hosts, receiver=HOST_NUMBERS, connection=Connection.NEW)
-        return self._prover.frames.union(
-            packets.setting(sender=places.cable(sender), receiver=places.cable(receiver))
-            for sender, receiver, packets in self._judge.pairs(opening)
-        )
 
     def _by_pair(self, region: Region) -> dict[tuple[str, str], list[Region]]:
         found: defaultdict[tuple[str, str], list[Region]] = defaultdict(list)
