@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import defaultdict
 from dataclasses import replace
@@ -13,6 +14,7 @@ from cloison.prove.answer import Answer, Finding, FindingKind, TunnelsAre, Witne
 from cloison.prove.network import Prover
 from cloison.prove.packet import LINK_FIELDS, TCP, UDP, Connection
 from cloison.prove.places import CABLE_NUMBERS, HOST_NUMBERS
+from cloison.prove.statement import Notice
 from cloison.prove.way import Tracing
 from cloison.prove.words import services, text, wishes
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from cloison.prove.statement import Unmodelled
 
 
+_FORWARDING = re.compile(r"net\.ipv4\.ip_forward|net\.ipv[46]\.conf\..+\.(mc_)?forwarding")
 _MOST_SENDERS = 6
 """As many places are named in a sentence; the others are counted."""
 
@@ -146,9 +149,7 @@ class Judge:
     def _let_in(self) -> Iterator[Finding]:
         """Yield what the switches let up to a firewall that is not a declared host's, in its own name."""
         for site in self.prover.intent.sites:
-            coming = self.prover.below(site, self.network.running).below.coming
-            firewall = str(site.firewall.name)
-            frames = coming - self.prover.port_security.admitted(site)
+            frames, firewall = self.network.stray(site), str(site.firewall.name)
             for sender, _, part in self.pairs(frames & self.frames.box(receiver=self.prover.places.cable(firewall))):
                 what = f"{services(part)} that no declared host there sends comes from {sender} up to {firewall}"
                 witness = self.witness(sender, firewall, part)
@@ -241,13 +242,12 @@ class Judge:
 
     def _outages(self, reach: Reach, tunnels: TunnelsAre) -> Iterator[Finding]:
         question = self.prover.question
-        asked = [one for one in question.demands if tunnels is TunnelsAre.UP or question.same_site(one.flow)]
         between_hosts = reach.total & self.frames.box(sender=HOST_NUMBERS, receiver=HOST_NUMBERS)
-        missing = self.frames.union(demand.region for demand in asked) - between_hosts
+        missing = question.demanded(tunnels) - between_hosts
         if not missing:
             return
-        for demand in asked:
-            if lost := demand.region & missing:
+        for demand in question.demands:
+            if (tunnels is TunnelsAre.UP or question.same_site(demand.flow)) and (lost := demand.region & missing):
                 yield self._outage(demand, lost, tunnels)
 
     def _outage(self, demand: Demand, lost: Region, tunnels: TunnelsAre) -> Finding:
@@ -284,13 +284,9 @@ class Judge:
         Errors of ICMP that belong to a conversation open nothing, and are left out. What policy.yaml declares is held
         against them too: a leak that is declared is a leak.
         """
-        intent = self.prover.intent
-        for sender, receiver, packets in self.pairs(self.opening(reach)):
-            self._held += len(intent.invariants)
-            source, destination = self._members.get(sender), self._members.get(receiver)
-            if source is None or destination is None:
-                continue
-            for invariant in intent.invariants:
+        for sender, receiver, packets in self._held_against(self.opening(reach)):
+            source, destination = self._members[sender], self._members[receiver]
+            for invariant in self.prover.intent.invariants:
                 if not forbids(invariant, source, destination):
                     continue
                 if left := self._beyond(packets, (source, destination), invariant):
@@ -305,6 +301,17 @@ class Judge:
                         packets=left.count(),
                         witness=self.witness(sender, receiver, left),
                     )
+
+    def _held_against(self, opening: Region) -> Iterator[tuple[str, str, Region]]:
+        """Yield the pairs with packets between them that some invariant forbids, of all that are looked at."""
+        places, box = self.prover.places, self.frames.box
+        for (first, last), of_sender in opening.per("sender"):
+            receivers = [number for low, high in of_sender.values("receiver") for number in range(low, high + 1)]
+            for sender in map(places.name, range(first, last + 1)):
+                self._held += len(receivers) * len(self.prover.intent.invariants)
+                for number in receivers:
+                    if self._forbidding(sender, places.name(number)) is not None:
+                        yield sender, places.name(number), of_sender & box(receiver=number)
 
     def _beyond(self, packets: Region, ends: tuple[Member, Member], invariant: InvariantDeclaration) -> Region:
         """Return the packets that are not of a flow with a purpose that the invariant excepts."""
@@ -326,15 +333,25 @@ class Judge:
 
     def _notices(self) -> Iterator[Finding]:
         notices = [notice for device in self.network.running.values() for notice in device.notices]
-        for notice in (*notices, *self.network.tunnel_notices):
+        doubts, _ = self.network.tunnel_doubts
+        for notice in (*notices, *self.network.tunnel_notices, *doubts, *self._forwarding()):
             place = notice.statement.place
             yield Finding(FindingKind.NOTICE, "", str(place.device), place.section, str(notice))
+
+    def _forwarding(self) -> Iterator[Notice]:
+        """Yield the devices beside the firewalls that forward packets: what they would pass on is not looked at."""
+        firewalls = {site.firewall.name for site in self.prover.intent.sites}
+        for name, device in self.network.running.items():
+            for setting in device.stack.settings.values() if name not in firewalls else ():
+                if _FORWARDING.fullmatch(setting.name) and setting.value != "0":
+                    yield Notice(setting.statement, "a device that is no firewall forwards packets")
 
     def _undetermined(self, *reaches: Reach) -> Iterator[Finding]:
         """Yield every statement that is not modelled, with the places whose packets it decides about."""
         affected: dict[Unmodelled, set[str]] = {
             one: set() for device in self.network.running.values() for one in device.unmodelled
         }
+        affected |= {one: set() for one in self.network.tunnel_doubts[1]}
         for reach in reaches:
             for reason, region in reach.unknown:
                 senders = region.values("sender")

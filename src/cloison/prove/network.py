@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from cloison.errors import InputError
@@ -25,6 +26,8 @@ from cloison.prove.port_security import PortSecurity
 from cloison.prove.question import Question
 from cloison.prove.routing import Routing
 from cloison.prove.site import Below, SiteBelow
+from cloison.prove.stack import LOOPBACK
+from cloison.prove.statement import Unmodelled
 from cloison.prove.tunnel import Carried, agreed
 
 if TYPE_CHECKING:
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
     from cloison.prove.firewall import Passage
     from cloison.prove.likeness import Shape
     from cloison.prove.space import Region
-    from cloison.prove.statement import Notice, Unmodelled
+    from cloison.prove.statement import Notice
     from cloison.prove.tunnel import SecurityAssociation
     from cloison.prove.tunnels import Connections
 
@@ -75,11 +78,13 @@ class _Through:
     """Frames that are heard without having met the router."""
     unresolved: frozenset[str]
     """See Below."""
+    stray: Region
+    """Frames that come up to the firewall and are not a declared host's, in its own name."""
     unknown: tuple[tuple[Unmodelled, Region], ...]
 
     def exchanged(self, exchange: Exchange) -> _Through:
         """Return what a site that is alike does. Raises Unlike."""
-        if self.direct or self.unknown:
+        if self.direct or self.stray or self.unknown:
             raise Unlike
         names = frozenset(map(exchange.name, self.unresolved))
         delivered, into_tunnels = exchange.region(self.delivered), exchange.region(self.into_tunnels)
@@ -217,6 +222,10 @@ class Network:
         """Return the hosts of a site that cannot find their gateway, or that it cannot find, by ARP."""
         return self._through(site, TunnelsAre.UP).unresolved
 
+    def stray(self, site: Site) -> Region:
+        """Return the frames that come up to the firewall of a site and are not a declared host's, in its own name."""
+        return self._through(site, TunnelsAre.UP).stray
+
     def _between(self, through: Iterable[_Through]) -> Region:
         """Return what gets from site to site, through as many tunnels as there are on the way."""
         frames, through = self.frames, tuple(through)
@@ -243,6 +252,22 @@ class Network:
                 break
             seen |= wire
         return arrived
+
+    @cached_property
+    def tunnel_doubts(self) -> tuple[tuple[Notice, ...], tuple[Unmodelled, ...]]:
+        """Return what keeps tunnels that are up from carrying anything, and the selectors that two of them have."""
+        notices: list[Notice] = []
+        doubts: list[Unmodelled] = []
+        for site in self.prover.intent.sites:
+            device = site.firewall.name
+            carried = Carried(self.frames, self._associations[device])
+            notices += carried.routes(device, self.running[device].stack)[1]
+            if contested := carried.contested(device):
+                for association, region in carried.outbound(device).items():
+                    if region & contested:
+                        statement = association.ends(device)[0].statement
+                        doubts.append(Unmodelled(statement, f"selectors of {association.name} that another tunnel has"))
+        return tuple(notices), tuple(doubts)
 
     def firewall(self, site: Site, tunnels: TunnelsAre) -> Firewall:
         """Return the router of a site, with its tunnels up or down."""
@@ -301,8 +326,9 @@ class Network:
         for passage in passages:
             delivered += self._heard(site, below, passage)
             into_tunnels |= passage.out.get(TUNNEL_INTERFACE, frames.nothing)
+        stray = below.coming - self.prover.port_security.admitted(site)
         unknown = (*below.unknown, *(one for passage in passages for one in passage.unknown))
-        return _Through(frames.union(delivered), into_tunnels, below.direct, below.unresolved, unknown)
+        return _Through(frames.union(delivered), into_tunnels, below.direct, below.unresolved, stray, unknown)
 
     def _heard(self, site: Site, below: Below, passage: Passage) -> list[Region]:
         """Return who hears what leaves a firewall otherwise than into a tunnel."""
@@ -317,18 +343,20 @@ class Network:
         return heard
 
     def outside(self, site: Site) -> list[tuple[str, str]]:
-        """Return the places beyond the firewall's other interfaces, with the interfaces, which their addresses tell."""
-        stack = self.running[site.firewall.name].stack
-        local = site.firewall.local_management
-        found = [(WAN, own.interface) for own in stack.own(4) if own.address.ip == site.wan_address.ip]
-        return found + [
-            (technician(site.name), own.interface)
-            for own in stack.own(4)
-            if local is not None and own.address.ip == local[0].ip
-        ]
+        """Return the places beyond the firewall's other interfaces, with the interfaces, which their addresses tell.
+
+        Whoever is at an interface that no declared address tells is a place of its own, named as a port is.
+        """
+        running, local = self.running[site.firewall.name], site.firewall.local_management
+        stack, switch = running.stack, running.switch
+        known = {site.wan_address.ip: WAN, **({local[0].ip: technician(site.name)} if local is not None else {})}
+        found = [(known[own.address.ip], own.interface) for own in stack.own(4) if own.address.ip in known]
+        bridged = {port.name for bridge in (switch.bridges if switch else ()) for port in bridge.ports}
+        others = stack.up - bridged - {interface for _, interface in found} - {LOOPBACK, TUNNEL_INTERFACE}
+        return found + [(f"{site.firewall.name}:{interface}", interface) for interface in sorted(others)]
 
     def _from_outside(self, site: Site, firewall: Firewall) -> Region:
-        """Return what comes in from the WAN, from the technician's port and out of the tunnels."""
+        """Return what comes in from the WAN, from the technician's port, by links unforeseen and out of the tunnels."""
         frames = self.frames
         emission = self.prover.emission(self.running[site.firewall.name])
         up = self.running[site.firewall.name].stack.up

@@ -29,6 +29,8 @@ sets: a budget of nodes turns an explosion into an error. A space and its region
 from __future__ import annotations
 
 from bisect import bisect_left
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from cloison.prove.diagram import AND, EMPTY, FULL, MINUS, OR, BudgetError, Diagram, Interval
@@ -265,6 +267,26 @@ class Space(Diagram):
     def union(self, regions: Iterable[Region]) -> Region:
         """Return what is in any of them; much faster than one after the other."""
         return Region(self, self.any(map(self.own, regions)))
+
+    def rows(self, names: Sequence[str], rows: Iterable[tuple[tuple[int, ...], Region]]) -> Region:
+        """Return what is in any of many sets, each one value of some fields and a set that is free in them.
+
+        The names are in the order of the fields, and the sets test only what is deeper: ValueError where it is not so.
+        """
+        levels = [self._levels[name] for name in names]
+        found = sorted((*values, self.own(region)) for values, region in rows)
+        shallowest = min((self.nodes[row[-1]][0] for row in found), default=len(self.fields))
+        if levels != sorted(set(levels)) or shallowest <= levels[-1]:
+            msg = f"the fields {', '.join(names)} are not in order, or a set tests one that is not deeper"
+            raise ValueError(msg)
+
+        def below(depth: int, part: Iterable[tuple[int, ...]]) -> int:
+            if depth == len(levels):
+                return self.any(row[-1] for row in part)
+            edges = ((value, value, below(depth + 1, of)) for value, of in groupby(part, key=itemgetter(depth)))
+            return self.test(levels[depth], edges)
+
+        return Region(self, below(0, found))
 
     def first_match(self, rules: Sequence[tuple[Region, Action]]) -> dict[Action, Region]:
         """Return for each action the packets whose first matching rule has it, by halves.
