@@ -25,13 +25,15 @@ from cloison.errors import InputError
 from cloison.flow import Outcome
 from cloison.intent.load import load
 from cloison.model import EquipmentName
+from cloison.probe.witness import Fate
 from cloison.prove.answer import Answer, Finding, FindingKind, Hop, TunnelsAre, Witness
 from cloison.prove.difference import Change, ChangeKind, Difference
 from cloison.prove.statement import Coverage, Place
+from cloison.testing.witnesses import Claim, Tried, claims_of, disagreements
 from cloison.workspace import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from cloison.intent.network import Intent
 
@@ -107,7 +109,13 @@ class Maker:
         self.intent = intent
         self.origins = origins
 
-    def __call__(self, *findings: Finding, difference: Difference | None = None, read: int = 95) -> ProofDocument:
+    def __call__(
+        self,
+        *findings: Finding,
+        difference: Difference | None = None,
+        read: int = 95,
+        tried: Mapping[str, Tried] | None = None,
+    ) -> ProofDocument:
         coverage = (Coverage(FIREWALL, "filter", read, 95),) if read else ()
         return proof_document(
             answer_of(*findings, coverage=coverage),
@@ -116,6 +124,7 @@ class Maker:
             origins=self.origins,
             difference=difference,
             origins_before=self.origins,
+            tried=tried,
         )
 
 
@@ -458,3 +467,50 @@ def test_a_file_that_cannot_be_written_is_refused_before_anything_is_done(tmp_pa
         require_writable(tmp_path)
     with pytest.raises(InputError, match="cannot be written"):
         require_writable(tmp_path / "nowhere" / "result")
+
+
+TRIED = {
+    "arrived": Tried(Claim.ARRIVES, Fate.ARRIVED),
+    "lost": Tried(Claim.ARRIVES, Fate.LOST),
+    "untried": Tried(Claim.ARRIVES, Fate.UNTRIED, f"no cable {HOSTILE}"),
+}
+
+
+@pytest.mark.parametrize(
+    ("which", "said"),
+    [
+        ("arrived", "the witness arrived"),
+        ("lost", "the witness did not arrive: proof and packet disagree"),
+        ("untried", "not tried: no cable"),
+    ],
+)
+def test_every_format_says_what_became_of_a_witness(which: str, said: str, make: Maker) -> None:
+    document = make(LEAK, tried={LEAK.identity: TRIED[which]})
+    text = io.StringIO()
+    Console(file=text, width=400).print(sheet(document))
+    plain = re.sub("[^a-z ]", "", said)
+    for shown in (text.getvalue(), junit(document).decode(), sarif(document).decode(), markdown(document).decode()):
+        assert plain in re.sub("[^a-z ]", "", shown.replace("&#58;", ""))
+    jsonschema.validate(json.loads(document.to_json()), schema())
+
+
+def test_a_witness_that_was_not_asked_for_is_null(make: Maker) -> None:
+    witness = make(LEAK).findings[0].witness
+    assert witness is not None
+    assert witness.tried is None
+
+
+def test_a_disagreement_is_a_finding_that_fails(make: Maker) -> None:
+    assert [claim for _, claim in claims_of([LEAK, OUTAGE, NOTICE])] == [Claim.ARRIVES]  # an outage here has no witness
+    (found,) = disagreements([LEAK, OUTAGE], {LEAK.identity: TRIED["lost"]})
+    assert found.kind is FindingKind.NOTICE
+    assert (found.sender, found.receiver) == (LEAK.sender, LEAK.receiver)
+    assert disagreements([LEAK], {LEAK.identity: TRIED["arrived"]}) == ()
+    assert disagreements([LEAK], {LEAK.identity: TRIED["untried"]}) == ()
+    assert make(found).exit_code == 1
+
+
+def test_a_claim_reversed_is_the_other_one() -> None:
+    assert [claim.reversed() for claim in Claim] == [Claim.IS_LOST, Claim.ARRIVES]
+    assert Tried(Claim.IS_LOST, Fate.ARRIVED).disagrees
+    assert not Tried(Claim.IS_LOST, Fate.LOST).disagrees

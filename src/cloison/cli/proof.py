@@ -13,12 +13,26 @@ from cloison.cli.lab import DEFAULT_LAB, NameOption
 from cloison.cli.running import KeyOption, NetworkOption, ViaOption, open_network, via_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from cloison.intent.network import Intent
+    from cloison.prove.answer import Answer
     from cloison.prove.configuration import Configurations
+    from cloison.session import Session
+    from cloison.testing.witnesses import Tried
     from cloison.workspace import Network
 
 RunningOption = Annotated[
     bool, typer.Option("--running", help="About what the devices run, instead of what is rendered from the intent.")
+]
+
+TryWitnessesOption = Annotated[
+    bool,
+    typer.Option(
+        "--try-witnesses",
+        help="In the twin, send the packet that shows each finding: that of a leak must arrive, that of an outage must "
+        "not. Where it does otherwise, that is a finding too.",
+    ),
 ]
 
 
@@ -33,6 +47,7 @@ def prove(  # noqa: PLR0913  one argument an option
     form: FormatOption = None,
     out: OutOption = None,
     as_json: JsonOption = False,
+    send: TryWitnessesOption = False,
 ) -> None:
     """Read every device and compute every packet that can pass; show what leaks, what is cut, what is not known."""
     from cloison.cli.configurations import running
@@ -46,19 +61,45 @@ def prove(  # noqa: PLR0913  one argument an option
     chosen = format_of(form, as_json=as_json)
     require_writable(out)
     session = open_network(context, network, name, key)
+    tried: Mapping[str, Tried] = {}
+    if send:
+        _require_twin(session)
     with progress("prove") as narrate:
         narrate(f"reading {len(session.intent.devices)} devices")
         configurations = running(session, via_of(session, via, None))
         narrate("computing every packet")
         answer = judge(session.intent, configurations)
+        if send:
+            narrate("sending what shows each finding")
+            answer, tried = _with_witnesses(session, answer)
     document = proof_document(
         answer,
         session.intent,
         subject=f"what the devices of the {session.network} network run",
         origins=Origins(session.workspace),
+        tried=tried,
     )
     show(document, chosen, out=out, folder=folder_in_repository(session.workspace))
     raise typer.Exit(document.exit_code)
+
+
+def _require_twin(session: Session) -> None:
+    from cloison.errors import InputError
+
+    if session.lab is None:
+        msg = "--try-witnesses sends packets that must not pass: expected --network lab, never the live network"
+        raise InputError(msg)
+
+
+def _with_witnesses(session: Session, answer: Answer) -> tuple[Answer, Mapping[str, Tried]]:
+    """Send the witness of every finding; return the answer with what disagrees, and what became of each witness."""
+    from dataclasses import replace
+
+    from cloison.testing.witnesses import claims_of, disagreements, try_witnesses
+
+    assert session.lab is not None  # noqa: S101  the twin was required before anything was read
+    tried = try_witnesses(session.intent, session.lab, claims_of(answer.findings))
+    return replace(answer, findings=(*answer.findings, *disagreements(answer.findings, tried))), tried
 
 
 @app.command()

@@ -59,6 +59,8 @@ class Ear:
     """None: past the host's input filter."""
     peer: CableEnd | None = None
     """The other end of the cable, where a canary is put in to show that the ear hears."""
+    takes_tags: bool = True
+    """Whether a frame with the tag of a VLAN counts as heard: a host whose interface has no VLANs takes none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +213,8 @@ class Attempt:
         for packet in capture.drain():
             at = packet.data.find(marked)
             if at < 0 or packet.outgoing or quoted(packet.data[:at], ethernet=packet.ethernet):
+                continue
+            if packet.vlan and not ear.takes_tags:
                 continue
             self._heard[int.from_bytes(packet.data[at + PAYLOAD_BYTES - 8 : at + PAYLOAD_BYTES])].add(ear)
 

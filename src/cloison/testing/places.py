@@ -102,7 +102,8 @@ class TwinPlaces:
         equipment = self._equipment(place)
         if equipment.is_device:
             namespace = self.namespace(equipment.name)
-            return tuple(Ear(namespace, interface) for interface in self._inner(equipment.name))
+            tags = equipment.kind is not Kind.FIREWALL
+            return tuple(Ear(namespace, name, takes_tags=tags) for name in self._inner(equipment.name))
         own = self._own(place)
         return (Ear(own.namespace, own.interface, self._peer(equipment.name, own.interface)),)
 

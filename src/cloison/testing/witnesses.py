@@ -15,7 +15,7 @@ from cloison.intent.models import Kind
 from cloison.probe.exchange import use
 from cloison.probe.witness import Fate, Outcome, Trial, try_all
 from cloison.probe.witness_frame import ICMP, TCP, UDP, WitnessFrame
-from cloison.prove.answer import FindingKind, TunnelsAre
+from cloison.prove.answer import Finding, FindingKind, TunnelsAre
 from cloison.prove.packet import Connection
 from cloison.prove.places import WAN
 from cloison.testing.places import TwinPlaces, Unreachable
@@ -27,12 +27,14 @@ if TYPE_CHECKING:
     from cloison.intent.network import Intent
     from cloison.lab.client import LabClient
     from cloison.model import EquipmentName
-    from cloison.prove.answer import Finding, Witness
+    from cloison.prove.answer import Witness
 
 _CLAIMING: Final = (FindingKind.LEAK, FindingKind.OUTAGE)
 _FORGET: Final = "while read -r entry; do conntrack -D $entry >/dev/null 2>&1 || :; done"
 _DIRECT: Final = "frames"
 """The service of a finding about frames that are heard without having met a router."""
+_JOINED: Final = "of conversations that exist"
+"""How the service ends of a finding about packets that somebody puts into a conversation of others."""
 _PROTOCOLS: Final = {TCP: "tcp", UDP: "udp"}
 _AT_ONCE: Final = 16
 
@@ -64,12 +66,10 @@ class Tried:
         """Whether the packet did something else than the proof says."""
         return self.fate is (Fate.LOST if self.claim is Claim.ARRIVES else Fate.ARRIVED)
 
-    def __str__(self) -> str:
-        """Say it in one line."""
-        if self.fate is Fate.UNTRIED:
-            return f"not tried: {self.why}"
-        said = f"the witness {self.fate}" + (f" ({self.why})" if self.why else "")
-        return f"{said}: proof and packet disagree" if self.disagrees else said
+
+def claims_of(findings: Iterable[Finding]) -> list[tuple[Finding, Claim]]:
+    """Return every finding that says something of its witness, with what it says."""
+    return [(finding, claim) for finding in findings if (claim := claim_of(finding)) is not None]
 
 
 def claim_of(finding: Finding) -> Claim | None:
@@ -90,6 +90,22 @@ def try_witnesses(intent: Intent, client: LabClient, claims: Iterable[tuple[Find
     with TwinPlaces(intent, client) as places:
         attempt = _Attempt(intent, client, places)
         return attempt.run(asked)
+
+
+def disagreements(findings: Iterable[Finding], tried: Mapping[str, Tried]) -> tuple[Finding, ...]:
+    """Return a finding for each whose witness did something else than the proof says: one of the two is wrong."""
+    return tuple(
+        Finding(
+            FindingKind.NOTICE,
+            finding.sender,
+            finding.receiver,
+            f"witness of {finding.identity}",
+            f"the proof says that the witness {tried[finding.identity].claim}, and it {tried[finding.identity].fate}: "
+            "proof and packet disagree",
+        )
+        for finding in findings
+        if finding.identity in tried and tried[finding.identity].disagrees
+    )
 
 
 class _Attempt:
@@ -154,6 +170,9 @@ class _Attempt:
             finding.reply or witness.packet["connection"] == Connection.ESTABLISHED
         ):
             return self._flow(finding)
+        if finding.service.endswith(_JOINED):
+            msg = "it is part of a conversation of others, which would have to be there"
+            raise Unreachable(msg)
         frame = frame_of(witness)
         if witness.packet["connection"] == Connection.RELATED and frame.protocol == ICMP:
             msg = "an error of ICMP is part of a conversation, which is not there"

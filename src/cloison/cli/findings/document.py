@@ -54,6 +54,16 @@ class HopEntry(Model):
     statement: str
 
 
+class TriedEntry(Model):
+    """What became of a witness that was sent into a twin."""
+
+    fate: Literal["arrived", "did not arrive", "not tried"]
+    disagrees: bool
+    """Whether the packet did something else than the proof says."""
+    why: str
+    """Why it was not tried, or how it was lost."""
+
+
 class WitnessEntry(Model):
     """One packet that shows a finding."""
 
@@ -62,6 +72,8 @@ class WitnessEntry(Model):
     text: Line
     packet: dict[str, Count]
     """Every field as a decimal number: an IPv6 address is larger than what many readers of JSON take for a number."""
+    tried: TriedEntry | None
+    """Null when it was not asked for."""
 
 
 class Entry(Model):

@@ -17,6 +17,7 @@ from cloison.cli.findings.document import (
     OriginEntry,
     PlaceEntry,
     ProofDocument,
+    TriedEntry,
     WitnessEntry,
 )
 from cloison.flow import exit_code
@@ -24,12 +25,13 @@ from cloison.model import Untrusted
 from cloison.prove.difference import ChangeKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from cloison.cli.findings.origins import Origin, Origins
     from cloison.intent.network import Intent
     from cloison.prove.answer import Answer, Finding, Hop, Witness
     from cloison.prove.difference import Change, Difference
+    from cloison.testing.witnesses import Tried
 
 _TEXT_LIMIT = 1000
 
@@ -42,11 +44,12 @@ def proof_document(
     origins: Origins,
     difference: Difference | None = None,
     origins_before: Origins | None = None,
+    tried: Mapping[str, Tried] | None = None,
 ) -> ProofDocument:
     """Return the document of an answer about a network, and of a comparison where there is one.
 
     `subject` says what was proved; `origins` finds lines of the inventory that was proved, `origins_before` of the one
-    that it was compared with.
+    that it was compared with; `tried` tells what became of the witnesses, by the identities of the findings.
     """
     return ProofDocument(
         version=cloison.__version__,
@@ -58,7 +61,7 @@ def proof_document(
         asked=Asked(
             senders=answer.senders, receivers=answer.receivers, flows=answer.flows, invariants=answer.invariants
         ),
-        findings=tuple(_findings(answer.findings, origins)),
+        findings=tuple(_findings(answer.findings, origins, tried or {})),
         coverage=tuple(
             CoverageEntry(device=str(one.device), section=one.section, read=one.read, modelled=one.modelled)
             for one in answer.coverage
@@ -87,7 +90,7 @@ def _exit_code(answer: Answer) -> Literal[0, 1, 3]:
     return 0 if code == 0 else 1 if code == 1 else 3
 
 
-def _findings(found: Iterable[Finding], origins: Origins) -> Iterator[FindingEntry]:
+def _findings(found: Iterable[Finding], origins: Origins, tried: Mapping[str, Tried]) -> Iterator[FindingEntry]:
     seen: Counter[str] = Counter()
     for finding in found:
         yield FindingEntry(
@@ -101,7 +104,7 @@ def _findings(found: Iterable[Finding], origins: Origins) -> Iterator[FindingEnt
             reply=finding.reply,
             rule=_text(finding.rule),
             packets=str(finding.packets),
-            witness=_witness(finding.witness),
+            witness=_witness(finding.witness, tried.get(finding.identity)),
             hops=_hops(finding.hops),
             origins=_origins(origins.of(finding)),
         )
@@ -145,7 +148,7 @@ def _unique(identity: str, seen: Counter[str]) -> str:
     return shown if seen[shown] == 1 else f"{shown}--{seen[shown]}"
 
 
-def _witness(witness: Witness | None) -> WitnessEntry | None:
+def _witness(witness: Witness | None, tried: Tried | None = None) -> WitnessEntry | None:
     if witness is None:
         return None
     return WitnessEntry(
@@ -153,6 +156,9 @@ def _witness(witness: Witness | None) -> WitnessEntry | None:
         receiver=_text(witness.receiver),
         text=_text(witness.text),
         packet={name: str(value) for name, value in witness.packet.items()},
+        tried=None
+        if tried is None
+        else TriedEntry(fate=tried.fate.value, disagrees=tried.disagrees, why=_text(tried.why)),
     )
 
 

@@ -19,6 +19,7 @@ from cloison.cli.findings.wording import (
     covered,
     ends,
     qualified_service,
+    tried,
     way,
 )
 
@@ -101,6 +102,7 @@ def _details(entry: Entry) -> str:
     lines.append(f"{_text(entry.what)}\n")
     if entry.witness is not None:
         lines.append(f"- packet: {_code(entry.witness.text, _STATEMENT)}")
+        lines.extend(f"- {_text(said)}" for said in [tried(entry)] if said)
     lines.extend(f"- {_code(step, _STATEMENT)}" for step in way(entry.hops))
     lines.extend(f"- {_code(f'{at.file}:{at.line}:{at.column}', _CELL)} {_text(at.why)}" for at in _origins(entry))
     lines.append("\n</details>")

@@ -19,6 +19,7 @@ from cloison.cli.findings.wording import (
     packets,
     place_of,
     qualified_service,
+    tried,
 )
 from cloison.prove.answer import FindingKind
 from cloison.prove.difference import ChangeKind
@@ -90,6 +91,8 @@ def _entry(entry: Entry, sign: str, style: str, hops: tuple[HopEntry, ...]) -> T
     if entry.witness is not None:
         many = f"  (one of {packets(entry)})" if entry.packets not in {"0", "1"} else ""
         text.append(f"\n    packet  {entry.witness.text}{many}")
+        if said := tried(entry):
+            text.append(f"\n    sent    {said}")
     for number, hop in enumerate(hops, 1):
         text.append(f"\n    {'way' if number == 1 else '':<8}{number} {hop.device}: {hop.what}")
         text.append(_by(hop), style="bright_black")

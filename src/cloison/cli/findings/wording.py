@@ -98,11 +98,24 @@ def packets(entry: Entry) -> str:
     return f"{int(count):,}" if len(count) <= _DIGITS else f"about {count[0]}.{count[1]} × 10^{len(count) - 1}"
 
 
+def tried(entry: Entry) -> str:
+    """Return what became of the witness in the twin; an empty text when it was not asked for."""
+    found = entry.witness.tried if entry.witness is not None else None
+    if found is None:
+        return ""
+    if found.fate == "not tried":
+        return f"not tried: {found.why}"
+    said = f"the witness {found.fate}" + (f" ({found.why})" if found.why else "")
+    return f"{said}: proof and packet disagree" if found.disagrees else said
+
+
 def explained(entry: Entry) -> str:
     """Return everything that is known of a finding, as lines of plain text: the sentence, the packet, its way."""
     lines = [entry.what]
     if entry.witness is not None:
         lines.append(f"packet: {entry.witness.text} (from {entry.witness.sender} to {entry.witness.receiver})")
+    if said := tried(entry):
+        lines.append(said)
     if entry.packets != "0":
         lines.append(f"different packets: {packets(entry)}")
     lines.extend(way(entry.hops))
