@@ -16,6 +16,8 @@ from bisect import bisect_left
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
+from cloison.errors import CloisonError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -38,7 +40,7 @@ LAWS: Final = (
 """For each operation: its result is the constant when a side absorbs, and the other side when one is neutral."""
 
 
-class BudgetError(MemoryError):
+class BudgetError(CloisonError, MemoryError):
     """A diagram holds more nodes than it was given: the sets asked for are too intricate to be computed exactly."""
 
 

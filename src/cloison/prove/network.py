@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from cloison.prove.space import Region
     from cloison.prove.statement import Notice
     from cloison.prove.tunnel import SecurityAssociation
-    from cloison.prove.tunnels import Connections
+    from cloison.prove.tunnels import Address, Connections
 
 _MOST_TUNNELS_ON_A_WAY = 4
 """Beyond that many the same packets come round again; a way through more is a loop."""
@@ -349,7 +349,8 @@ class Network:
         """
         running, local = self.running[site.firewall.name], site.firewall.local_management
         stack, switch = running.stack, running.switch
-        known = {site.wan_address.ip: WAN, **({local[0].ip: technician(site.name)} if local is not None else {})}
+        known: dict[Address, str] = {site.wan_address.ip: WAN}
+        known |= {local[0].ip: technician(site.name)} if local is not None else {}
         found = [(known[own.address.ip], own.interface) for own in stack.own(4) if own.address.ip in known]
         bridged = {port.name for bridge in (switch.bridges if switch else ()) for port in bridge.ports}
         others = stack.up - bridged - {interface for _, interface in found} - {LOOPBACK, TUNNEL_INTERFACE}

@@ -13,6 +13,7 @@ from cloison.prove.ground import Ground
 from cloison.prove.packet import LINK_FIELDS, UNTAGGED
 from cloison.prove.places import CABLE_NUMBERS
 from cloison.prove.question import trunk_places
+from cloison.prove.switch import LOCAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -88,6 +89,10 @@ class SiteBelow:
                 arriving |= (taken & frames.ip).without(*LINK_FIELDS) & frames.box(interface_in=number)
                 asking |= self._hosts_in(taken & frames.arp)
                 coming |= taken
+            if (name, port) in self._outlets:
+                direct.append(heard & frames.box(receiver=self._places.both(self._place(name, port))))
+            elif name == firewall:
+                continue
             elif name not in self._running or port in self._links(name) or not self.ground.is_bridge(name):
                 direct.append(heard & frames.box(receiver=self._places.both(self._place(name, port))))
         leaving, answered = self._leaving()
@@ -133,6 +138,8 @@ class SiteBelow:
 
     def _sent(self) -> Iterator[tuple[Arrival, Region]]:
         """Yield what every place of the site sends, with the port of a bridge that it is cabled to."""
+        for outlet in sorted(self._outlets):
+            yield outlet, self._emission.cable(self._place(*outlet))
         for equipment in self._site.equipment:
             if equipment.kind is Kind.FIREWALL:
                 continue
@@ -158,6 +165,24 @@ class SiteBelow:
             yield (switch.name, interface), own
         for port in (port for port in switch.ports if port.peer is None):
             yield (switch.name, str(port.name)), self._emission.cable(f"{switch.name}:{port.name}")
+
+    @cached_property
+    def _outlets(self) -> frozenset[Arrival]:
+        """The ports of bridges that anything may be on: those of a firewall with no cable, and those no inventory has.
+
+        A port with an address of the device is one of its own, which nothing can be plugged into.
+        """
+        found: set[Arrival] = set()
+        for device in self._site.devices:
+            switch, stack = self._running[device.name].switch, self._running[device.name].stack
+            declared = {str(port.name): port.peer for port in device.ports}
+            own = {one.interface for one in stack.addresses}
+            for port in (port for bridge in (switch.bridges if switch else ()) for port in bridge.ports):
+                strange = port.name not in declared and port.name not in own and port.number != LOCAL
+                spare = port.name in declared and declared[port.name] is None and device.kind is Kind.FIREWALL
+                if strange or spare:
+                    found.add((device.name, port.name))
+        return frozenset(found)
 
     def _gateway(self, equipment: Equipment) -> IPv4Address:
         return next(one.gateway for one in self._site.segments if one.name == equipment.segment)
@@ -233,7 +258,8 @@ class SiteBelow:
         """Return the name of the place where something is heard: an equipment, or a port that nothing is on."""
         equipment = self._equipment[name]
         spare = any(port == one.name and one.peer is None for one in equipment.ports)
-        return f"{name}:{port}" if spare and equipment.kind in {Kind.SWITCH, Kind.UNMANAGED_SWITCH} else str(name)
+        spare &= equipment.kind in {Kind.SWITCH, Kind.UNMANAGED_SWITCH}
+        return f"{name}:{port}" if spare or (name, port) in self._outlets else str(name)
 
     def _interface_of(self, equipment: Equipment) -> str | None:
         """Return the interface of a device that has its declared address."""
