@@ -93,8 +93,10 @@ class Tracing:
         ground = self.network.prover.below(site, self.network.running).ground
         fixed = {name: value for name, value in packet.items() if name not in (*LINK_FIELDS, *_PLACES, *_ATTACHED)}
         best: Way | None = None
+        state = self.frames.box(connection=packet["connection"])
         for arrival, region in starts:
-            for sent in self._candidates(site, sender, region & self.frames.box(**fixed)):
+            carrying = region & self.frames.box(**fixed)
+            for sent in self._candidates(site, sender, carrying & state or carrying):
                 hops = tuple(self._switched(site, ground, arrival, receiver, sent))
                 way = Way((Hop(sender, f"sends {text(sent)}"), *hops), sent, hops[-1].what.startswith(_ARRIVED))
                 if way.arrives:

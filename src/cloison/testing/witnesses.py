@@ -17,7 +17,7 @@ from cloison.probe.witness import Fate, Outcome, Trial, try_all
 from cloison.probe.witness_frame import ICMP, TCP, UDP, WitnessFrame
 from cloison.prove.answer import Finding, FindingKind, TunnelsAre
 from cloison.prove.packet import Connection
-from cloison.prove.places import WAN
+from cloison.prove.places import WAN, technician
 from cloison.testing.places import TwinPlaces, Unreachable
 
 if TYPE_CHECKING:
@@ -119,6 +119,12 @@ class _Attempt:
             int(one.address): name for name, one in intent.equipment_by_name.items() if one.address is not None
         }
 
+        self._laptops = {
+            technician(site.name): int(site.firewall.local_management[1].ip)
+            for site in intent.sites
+            if site.firewall.local_management is not None
+        }
+
     def run(self, asked: Mapping[str, tuple[Finding, Claim]]) -> dict[str, Tried]:
         """Return what became of each."""
         trials: dict[str, Trial] = {}
@@ -205,6 +211,10 @@ class _Attempt:
 
         A switch that has learnt where an address is sends there alone, until somebody fills its table.
         """
+        laptop = self._laptops.get(receiver)
+        if laptop is not None and frame.destination != laptop:
+            msg = f"{receiver} has another address: whoever took this one would hear it"
+            raise Unreachable(msg)
         owner = self._owners.get(frame.destination)
         if owner is None or receiver in {owner, WAN}:
             return
