@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from cloison.prove.conntrack import first_packet_states
 from cloison.prove.packet import ETHERNET_ARP, ICMP, UNTAGGED, Connection, Fragment
+from cloison.prove.places import CABLE_NUMBERS, HOST_NUMBERS
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address
@@ -38,6 +39,8 @@ class Emission:
         self._any = frames.well_formed & (first | errors | others)
         self._spoken = frames.well_formed & ((first & frames.box(connection=Connection.NEW)) | self._answers())
         self._bare = frames.well_formed & frames.box(tag=UNTAGGED)
+        self.possible = frames.box(sender=HOST_NUMBERS) | (first | errors).setting(sender=CABLE_NUMBERS)
+        """What a router can meet: of cables no packet of a conversation, not even behind tags a switch takes off."""
 
     def _answers(self) -> Region:
         """Return what belongs to a conversation that exists."""

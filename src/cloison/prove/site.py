@@ -86,7 +86,8 @@ class SiteBelow:
             if name == firewall:
                 taken = heard & frames.box(tag=_NO_TAG) if port in up else frames.nothing
                 number = frames.interfaces.number(port)
-                arriving |= (taken & frames.ip).without(*LINK_FIELDS) & frames.box(interface_in=number)
+                packets = (taken & frames.ip).without(*LINK_FIELDS) & self._emission.possible
+                arriving |= packets & frames.box(interface_in=number)
                 asking |= self._hosts_in(taken & frames.arp)
                 coming |= taken
             if (name, port) in self._outlets:
