@@ -147,14 +147,26 @@ class Judge:
             )
 
     def _let_in(self) -> Iterator[Finding]:
-        """Yield what the switches let up to a firewall that is not a declared host's, in its own name."""
+        """Yield what is wrong with a site by itself: its switches let in what no declared host sends, or route.
+
+        Of sites that are alike one is looked at, and the others where something is found.
+        """
         for site in self.prover.intent.sites:
-            frames, firewall = self.network.stray(site), str(site.firewall.name)
-            for sender, _, part in self.pairs(frames & self.frames.box(receiver=self.prover.places.cable(firewall))):
-                what = f"{services(part)} that no declared host there sends comes from {sender} up to {firewall}"
-                witness = self.witness(sender, firewall, part)
-                yield Finding(FindingKind.LEAK, sender, firewall, "frames", what, packets=part.count(), witness=witness)
-            yield from self._walls(site)
+            shape = self.network.shape(site)
+            if shape is None or shape not in self.prover.sound:
+                found = [*self._let_up(site), *self._walls(site), *self._forwarding(site)]
+                yield from found
+                if shape is not None and not found:
+                    self.prover.sound.add(shape)
+
+    def _let_up(self, site: Site) -> Iterator[Finding]:
+        firewall = str(site.firewall.name)
+        coming = self.prover.below(site, self.network.running).below.coming
+        frames = coming - self.prover.port_security.admitted(site)
+        for sender, _, part in self.pairs(frames & self.frames.box(receiver=self.prover.places.cable(firewall))):
+            what = f"{services(part)} that no declared host there sends comes from {sender} up to {firewall}"
+            witness = self.witness(sender, firewall, part)
+            yield Finding(FindingKind.LEAK, sender, firewall, "frames", what, packets=part.count(), witness=witness)
 
     def _walls(self, site: Site) -> Iterator[Finding]:
         """Yield the switches that let in what they should not, whether or not a wall behind them stops it."""
@@ -334,17 +346,19 @@ class Judge:
     def _notices(self) -> Iterator[Finding]:
         notices = [notice for device in self.network.running.values() for notice in device.notices]
         doubts, _ = self.network.tunnel_doubts
-        for notice in (*notices, *self.network.tunnel_notices, *doubts, *self._forwarding()):
+        for notice in (*notices, *self.network.tunnel_notices, *doubts):
             place = notice.statement.place
             yield Finding(FindingKind.NOTICE, "", str(place.device), place.section, str(notice))
 
-    def _forwarding(self) -> Iterator[Notice]:
-        """Yield the devices beside the firewalls that forward packets: what they would pass on is not looked at."""
-        firewalls = {site.firewall.name for site in self.prover.intent.sites}
-        for name, device in self.network.running.items():
-            for setting in device.stack.settings.values() if name not in firewalls else ():
+    def _forwarding(self, site: Site) -> Iterator[Finding]:
+        """Yield the devices beside the firewall that forward packets: what they would pass on is not looked at."""
+        for device in site.devices:
+            stack = self.network.running[device.name].stack
+            for setting in stack.settings.values() if device.name != site.firewall.name else ():
                 if _FORWARDING.fullmatch(setting.name) and setting.value != "0":
-                    yield Notice(setting.statement, "a device that is no firewall forwards packets")
+                    notice = Notice(setting.statement, "a device that is no firewall forwards packets")
+                    section = setting.statement.place.section
+                    yield Finding(FindingKind.NOTICE, "", str(device.name), section, str(notice))
 
     def _undetermined(self, *reaches: Reach) -> Iterator[Finding]:
         """Yield every statement that is not modelled, with the places whose packets it decides about."""

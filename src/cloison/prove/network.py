@@ -31,7 +31,7 @@ from cloison.prove.statement import Unmodelled
 from cloison.prove.tunnel import Carried, agreed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from cloison.intent.network import Intent, Site
     from cloison.model import EquipmentName, Name
@@ -78,13 +78,15 @@ class _Through:
     """Frames that are heard without having met the router."""
     unresolved: frozenset[str]
     """See Below."""
-    stray: Region
-    """Frames that come up to the firewall and are not a declared host's, in its own name."""
+    notices: tuple[Notice, ...]
+    """What keeps tunnels that are up from carrying anything."""
+    doubts: tuple[Unmodelled, ...]
+    """Selectors that two tunnels have."""
     unknown: tuple[tuple[Unmodelled, Region], ...]
 
     def exchanged(self, exchange: Exchange) -> _Through:
         """Return what a site that is alike does. Raises Unlike."""
-        if self.direct or self.stray or self.unknown:
+        if self.direct or self.notices or self.doubts or self.unknown:
             raise Unlike
         names = frozenset(map(exchange.name, self.unresolved))
         delivered, into_tunnels = exchange.region(self.delivered), exchange.region(self.into_tunnels)
@@ -119,6 +121,8 @@ class Prover:
         self._sites: dict[object, _Read] = {}
         self._parsed: dict[str, tuple[Running, ...]] = {}
         """By the shape of a site: its devices, where everything is modelled and nothing is noted."""
+        self.sound: set[str] = set()
+        """The shapes of the sites whose switches let nothing in that they should not."""
         self._agreements: dict[object, tuple[tuple[SecurityAssociation, ...], tuple[Notice, ...]]] = {}
 
     def network(self, configurations: Configurations) -> Network:
@@ -222,9 +226,10 @@ class Network:
         """Return the hosts of a site that cannot find their gateway, or that it cannot find, by ARP."""
         return self._through(site, TunnelsAre.UP).unresolved
 
-    def stray(self, site: Site) -> Region:
-        """Return the frames that come up to the firewall of a site and are not a declared host's, in its own name."""
-        return self._through(site, TunnelsAre.UP).stray
+    def shape(self, site: Site) -> str | None:
+        """Return what a site and its texts are but for its own words: the same for all that are alike."""
+        shape = self._sites[site.name].shape
+        return shape.text if shape is not None else None
 
     def _between(self, through: Iterable[_Through]) -> Region:
         """Return what gets from site to site, through as many tunnels as there are on the way."""
@@ -256,18 +261,17 @@ class Network:
     @cached_property
     def tunnel_doubts(self) -> tuple[tuple[Notice, ...], tuple[Unmodelled, ...]]:
         """Return what keeps tunnels that are up from carrying anything, and the selectors that two of them have."""
-        notices: list[Notice] = []
-        doubts: list[Unmodelled] = []
-        for site in self.prover.intent.sites:
-            device = site.firewall.name
-            carried = Carried(self.frames, self._associations[device])
-            notices += carried.routes(device, self.running[device].stack)[1]
-            if contested := carried.contested(device):
-                for association, region in carried.outbound(device).items():
-                    if region & contested:
-                        statement = association.ends(device)[0].statement
-                        doubts.append(Unmodelled(statement, f"selectors of {association.name} that another tunnel has"))
-        return tuple(notices), tuple(doubts)
+        through = [self._through(site, TunnelsAre.UP) for site in self.prover.intent.sites]
+        notices = tuple(notice for part in through for notice in part.notices)
+        return notices, tuple(doubt for part in through for doubt in part.doubts)
+
+    def _doubts(self, site: Site, own: Iterable[SecurityAssociation]) -> Iterator[Unmodelled]:
+        device, carried = site.firewall.name, Carried(self.frames, own)
+        if contested := carried.contested(device):
+            for association, region in carried.outbound(device).items():
+                if region & contested:
+                    statement = association.ends(device)[0].statement
+                    yield Unmodelled(statement, f"selectors of {association.name} that another tunnel has")
 
     def firewall(self, site: Site, tunnels: TunnelsAre) -> Firewall:
         """Return the router of a site, with its tunnels up or down."""
@@ -326,9 +330,12 @@ class Network:
         for passage in passages:
             delivered += self._heard(site, below, passage)
             into_tunnels |= passage.out.get(TUNNEL_INTERFACE, frames.nothing)
-        stray = below.coming - self.prover.port_security.admitted(site)
         unknown = (*below.unknown, *(one for passage in passages for one in passage.unknown))
-        return _Through(frames.union(delivered), into_tunnels, below.direct, below.unresolved, stray, unknown)
+        own = self._associations[site.firewall.name] if tunnels is TunnelsAre.UP else []
+        _, notices = Carried(frames, own).routes(site.firewall.name, self.running[site.firewall.name].stack)
+        doubts = tuple(self._doubts(site, own))
+        total = frames.union(delivered)
+        return _Through(total, into_tunnels, below.direct, below.unresolved, notices, doubts, unknown)
 
     def _heard(self, site: Site, below: Below, passage: Passage) -> list[Region]:
         """Return who hears what leaves a firewall otherwise than into a tunnel."""
