@@ -1,4 +1,4 @@
-"""What may come from outside as part of a conversation that exists: out of a tunnel in the name of others, IKE of peers.
+"""What may come from outside as part of a conversation that exists: from the other end of a tunnel, or IKE of a peer.
 
 Connection tracking looks at addresses and ports and not at interfaces (nf_conntrack_core.c), so a packet with those of
 a conversation that exists belongs to it wherever it comes from, and a filter passes what is established. Only what was

@@ -76,6 +76,7 @@ class Judge:
         findings += [*self._leaks(later, TunnelsAre.DOWN), *self._outages(down, TunnelsAre.DOWN)]
         strange, then = self.prover.continued.strange(up.total), self.prover.continued.strange(down.total)
         findings += [*self._injected(strange), *self._injected(then - strange, TunnelsAre.DOWN)]
+        findings += [*self._cut(up, TunnelsAre.UP), *self._cut(down, TunnelsAre.DOWN)]
         findings += [
             *self._broken_invariants(up),
             *self._let_in(),
@@ -280,6 +281,18 @@ class Judge:
             packets=lost.count(),
             witness=self.witness(sender, receiver, lost),
         )
+
+    def _cut(self, reach: Reach, tunnels: TunnelsAre) -> Iterator[Finding]:
+        """Yield what the network itself needs and does not get."""
+        lifelines = self.prover.lifelines
+        lost = lifelines.region - reach.total
+        for line in lifelines.every if lost else ():
+            if packets := line.region & lost:
+                what = f"{line.service} from {line.sender} to {line.receiver} does not get through"
+                ends, witness = (line.sender, line.receiver), self.witness(line.sender, line.receiver, packets)
+                yield Finding(
+                    FindingKind.OUTAGE, *ends, line.service, what, tunnels, packets=packets.count(), witness=witness
+                )
 
     def _unresolved(self) -> Iterator[Finding]:
         """Yield the hosts that cannot find their gateway: whatever the filter says, none of their packets gets out."""

@@ -20,6 +20,7 @@ from cloison.prove.continued import Continued
 from cloison.prove.emission import Emission
 from cloison.prove.firewall import TUNNEL_INTERFACE, Firewall
 from cloison.prove.likeness import Exchange, Shapes, Unlike
+from cloison.prove.lifelines import Lifelines
 from cloison.prove.packet import LINK_FIELDS, Frames
 from cloison.prove.places import WAN, Places, out_of_tunnel, technician
 from cloison.prove.port_security import PortSecurity
@@ -113,6 +114,7 @@ class Prover:
         self.question = Question(self.frames, self.places, intent)
         self.port_security = PortSecurity(self.frames, self.places)
         self.continued = Continued(self.frames, self.places, intent)
+        self.lifelines = Lifelines(self.frames, self.places, intent)
         self.reading = Reading()
         self._emissions: dict[bool, Emission] = {}
         self._below: dict[object, SiteBelow] = {}
