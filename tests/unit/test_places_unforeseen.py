@@ -1,4 +1,4 @@
-"""Places that no inventory names: ports and links that are there all the same, devices that forward, shared selectors."""
+"""Places that no inventory names: ports and links that are there, devices that forward, selectors two tunnels have."""
 
 from __future__ import annotations
 
