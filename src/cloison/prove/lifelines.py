@@ -53,6 +53,11 @@ class Lifelines:
         """All of them."""
         return tuple(one for site in self._intent.sites for one in self._of(site))
 
+    @cached_property
+    def region(self) -> Region:
+        """The packets of all of them."""
+        return self._frames.union(line.region for line in self.every)
+
     def _of(self, site: Site) -> Iterator[Lifeline]:
         name = str(site.firewall.name)
         remote = [tunnel.end_of(site.firewall.name)[1] for tunnel in self._intent.tunnels_of(site.firewall.name)]
