@@ -19,8 +19,8 @@ from cloison.prove.configuration import Reading
 from cloison.prove.continued import Continued
 from cloison.prove.emission import Emission
 from cloison.prove.firewall import TUNNEL_INTERFACE, Firewall
-from cloison.prove.likeness import Exchange, Shapes, Unlike
 from cloison.prove.lifelines import Lifelines
+from cloison.prove.likeness import Exchange, Shapes, Unlike
 from cloison.prove.packet import LINK_FIELDS, Frames
 from cloison.prove.places import WAN, Places, out_of_tunnel, technician
 from cloison.prove.port_security import PortSecurity
@@ -68,7 +68,7 @@ class Reach:
 
 
 @dataclass(frozen=True, slots=True)
-class _Through:
+class Through:
     """What one site does with packets, by itself."""
 
     delivered: Region
@@ -85,7 +85,7 @@ class _Through:
     """Selectors that two tunnels have."""
     unknown: tuple[tuple[Unmodelled, Region], ...]
 
-    def exchanged(self, exchange: Exchange) -> _Through:
+    def exchanged(self, exchange: Exchange) -> Through:
         """Return what a site that is alike does. Raises Unlike."""
         if self.direct or self.notices or self.doubts or self.unknown:
             raise Unlike
@@ -118,7 +118,7 @@ class Prover:
         self.reading = Reading()
         self._emissions: dict[bool, Emission] = {}
         self._below: dict[object, SiteBelow] = {}
-        self._through: dict[object, _Through] = {}
+        self._through: dict[object, Through] = {}
         self._routers: dict[object, Firewall] = {}
         self._sites: dict[object, _Read] = {}
         self._parsed: dict[str, tuple[Running, ...]] = {}
@@ -189,7 +189,7 @@ class Prover:
             self._routers[key] = build()
         return self._routers[key]
 
-    def remembered(self, key: object, compute: Callable[[], _Through]) -> _Through:
+    def remembered(self, key: object, compute: Callable[[], Through]) -> Through:
         """Return what one site does with packets, from memory where nothing of it changed."""
         if key not in self._through:
             self._through[key] = compute()
@@ -209,7 +209,7 @@ class Network:
         for one in self.associations:
             for device in dict.fromkeys((one.one.device, one.other.device)):
                 self._associations[device].append(one)
-        self._alike: dict[object, tuple[Shape, _Through]] = {}
+        self._alike: dict[object, tuple[Shape, Through]] = {}
         self._firewalls: dict[tuple[object, TunnelsAre], Firewall] = {}
 
     def _agreed(self) -> tuple[tuple[SecurityAssociation, ...], tuple[Notice, ...]]:
@@ -218,7 +218,7 @@ class Network:
 
     def reach(self, tunnels: TunnelsAre) -> Reach:
         """Return every packet that gets anywhere."""
-        through = [self._through(site, tunnels) for site in self.prover.intent.sites]
+        through = [self.through(site, tunnels) for site in self.prover.intent.sites]
         unknown = tuple(one for part in through for one in part.unknown)
         total = self.frames.union(part.delivered for part in through)
         total |= self._between(through)
@@ -226,14 +226,14 @@ class Network:
 
     def unresolved(self, site: Site) -> frozenset[str]:
         """Return the hosts of a site that cannot find their gateway, or that it cannot find, by ARP."""
-        return self._through(site, TunnelsAre.UP).unresolved
+        return self.through(site, TunnelsAre.UP).unresolved
 
     def shape(self, site: Site) -> str | None:
         """Return what a site and its texts are but for its own words: the same for all that are alike."""
         shape = self._sites[site.name].shape
         return shape.text if shape is not None else None
 
-    def _between(self, through: Iterable[_Through]) -> Region:
+    def _between(self, through: Iterable[Through]) -> Region:
         """Return what gets from site to site, through as many tunnels as there are on the way."""
         frames, through = self.frames, tuple(through)
         inside = frames.box(
@@ -263,7 +263,7 @@ class Network:
     @cached_property
     def tunnel_doubts(self) -> tuple[tuple[Notice, ...], tuple[Unmodelled, ...]]:
         """Return what keeps tunnels that are up from carrying anything, and the selectors that two of them have."""
-        through = [self._through(site, TunnelsAre.UP) for site in self.prover.intent.sites]
+        through = [self.through(site, TunnelsAre.UP) for site in self.prover.intent.sites]
         notices = tuple(notice for part in through for notice in part.notices)
         return notices, tuple(doubt for part in through for doubt in part.doubts)
 
@@ -293,8 +293,8 @@ class Network:
         routing = Routing(self.frames, running.stack, {TUNNEL_INTERFACE: routes} if running.tunnels else {})
         return Firewall(self.frames, running, routing, carried)
 
-    def _through(self, site: Site, tunnels: TunnelsAre) -> _Through:
-        """Return what a site does with packets: from memory, from a site that is alike, or computed."""
+    def through(self, site: Site, tunnels: TunnelsAre) -> Through:
+        """Return what a site does with packets by itself: from memory, from a site that is alike, or computed."""
         own = tuple(self._associations[site.firewall.name]) if tunnels is TunnelsAre.UP else ()
         read = self._sites[site.name]
         carried = tuple((one.one, one.other) for one in own)
@@ -302,7 +302,7 @@ class Network:
             (site.name, id(read), carried), lambda: self._alike_or_computed(site, read.shape, own)
         )
 
-    def _alike_or_computed(self, site: Site, shape: Shape | None, own: tuple[SecurityAssociation, ...]) -> _Through:
+    def _alike_or_computed(self, site: Site, shape: Shape | None, own: tuple[SecurityAssociation, ...]) -> Through:
         tunnels = TunnelsAre.UP if own else TunnelsAre.DOWN
         if shape is None:
             return self._compute_through(site, tunnels)
@@ -319,7 +319,7 @@ class Network:
         self._alike.setdefault(key, (shape, through))
         return through
 
-    def _compute_through(self, site: Site, tunnels: TunnelsAre) -> _Through:
+    def _compute_through(self, site: Site, tunnels: TunnelsAre) -> Through:
         places, frames = self.prover.places, self.frames
         below = self.prover.below(site, self.running).below
         name, firewall = str(site.firewall.name), self.firewall(site, tunnels)
@@ -337,7 +337,7 @@ class Network:
         _, notices = Carried(frames, own).routes(site.firewall.name, self.running[site.firewall.name].stack)
         doubts = tuple(self._doubts(site, own))
         total = frames.union(delivered)
-        return _Through(total, into_tunnels, below.direct, below.unresolved, notices, doubts, unknown)
+        return Through(total, into_tunnels, below.direct, below.unresolved, notices, doubts, unknown)
 
     def _heard(self, site: Site, below: Below, passage: Passage) -> list[Region]:
         """Return who hears what leaves a firewall otherwise than into a tunnel."""

@@ -70,6 +70,7 @@ class Question:
         self._frames = frames
         self._places = places
         self._intent = intent
+        self._demanded: dict[TunnelsAre, Region] = {}
         self._known: dict[tuple[Protocol, int], _Service] = {}
         self._from: defaultdict[str, list[Flow]] = defaultdict(list)
         for flow in intent.flows:
@@ -94,8 +95,11 @@ class Question:
 
     def demanded(self, tunnels: TunnelsAre) -> Region:
         """Return what all demands together are: with the tunnels down, those within one site."""
-        flows = [flow for flow in self._intent.flows if tunnels is TunnelsAre.UP or self.same_site(flow)]
-        return self._together(row for flow in flows for row in (self._onwards(flow), self._back(flow)))
+        if tunnels not in self._demanded:
+            flows = [flow for flow in self._intent.flows if tunnels is TunnelsAre.UP or self.same_site(flow)]
+            rows = [row for flow in flows for row in (self._onwards(flow), self._back(flow))]
+            self._demanded[tunnels] = self._together(rows)
+        return self._demanded[tunnels]
 
     def same_site(self, flow: Flow) -> bool:
         """Tell whether a flow needs no tunnel."""
