@@ -28,7 +28,7 @@ from cloison.prove.packet import (
     Frames,
 )
 from cloison.prove.place_names import place_named, place_names
-from cloison.prove.places import CABLE_NUMBERS, WAN, Places, out_of_tunnel, technician
+from cloison.prove.places import CABLE_NUMBERS, WAN, Places
 from cloison.prove.port_security import PortSecurity
 from cloison.prove.question import Question, trunk_places
 from cloison.prove.words import every_service, services, text, wishes
@@ -88,7 +88,7 @@ def test_every_place_has_one_name(intent: Intent) -> None:
     names = list(place_names(intent))
     assert len(names) == len(set(names))
     assert names[-1] == WAN
-    assert {technician("crisis-cell"), out_of_tunnel("crisis-cell"), f"{PILOT}/core-switch:sfp1"} <= set(names)
+    assert {"crisis-cell/technician", "crisis-cell/tunnels", f"{PILOT}/core-switch:sfp1"} <= set(names)
     assert f"{PILOT}/core-switch:p6" in names
     assert f"{PILOT}/core-switch:p1" not in names  # a cable is on it
 
