@@ -350,7 +350,7 @@ def test_a_file_that_is_not_there_is_found(span: str, *, wrong: bool) -> None:
     [
         ("cloison.model.Platform", False),
         ("cloison.lab.fault", False),
-        ("cloison.prove", True),
+        ("cloison.proof", True),
         ("cloison.model.X", True),
     ],
 )
