@@ -29,6 +29,10 @@ faults: setup ## Break a twin in every way of the catalogue, audit it whole each
 
 differential: setup ## Compare the proof of packet filters with the kernel, over 500 random rule sets (minutes, root)
 	CLOISON_DIFFERENTIAL=500 $(PYTHON) -m pytest tests/lab/test_filter_differential.py
+	CLOISON_DIFFERENTIAL=200 $(PYTHON) -m pytest tests/lab/test_switch_differential.py tests/lab/test_kernel_routing.py
+
+mutants: setup ## Change the rendered configuration in every small way, prove each, write docs/mutants.md (ten minutes)
+	$(PYTHON) scripts/mutants
 
 bench: setup ## Measure how the cost grows, with the communes and with the rules (minutes)
 	$(PYTHON) benchmarks/growth.py
