@@ -259,6 +259,7 @@ class Judge:
         missing = question.demanded(tunnels) - between_hosts
         if not missing:
             return
+        missing -= reach.undetermined()  # what is not known is neither there nor missing
         for demand in question.demands:
             if (tunnels is TunnelsAre.UP or question.same_site(demand.flow)) and (lost := demand.region & missing):
                 yield self._outage(demand, lost, tunnels)
@@ -286,6 +287,8 @@ class Judge:
         """Yield what the network itself needs and does not get."""
         lifelines = self.prover.lifelines
         lost = lifelines.region - reach.total
+        if lost:
+            lost -= reach.undetermined()
         for line in lifelines.every if lost else ():
             if packets := line.region & lost:
                 what = f"{line.service} from {line.sender} to {line.receiver} does not get through"
