@@ -111,6 +111,8 @@ class Fault(Model):
     """Patterns (fnmatch) of the checks that it may turn red besides: what depends on what was broken."""
     unproved: str = ""
     """Why a proof over what the devices run does not see it. Empty when it does, and then it has to turn red on it."""
+    shown: tuple[str, ...] = ()
+    """Patterns (fnmatch) of the identities of findings, all of which such a proof must report; see `faults.shown`."""
 
 
 def complaints(fault: Fault, red: Collection[str]) -> tuple[str, ...]:
@@ -123,6 +125,11 @@ def complaints(fault: Fault, red: Collection[str]) -> tuple[str, ...]:
         if not any(fnmatchcase(check, pattern) for pattern in permitted)
     ]
     return (*silent, *beyond)
+
+
+def unshown(fault: Fault, found: Collection[str]) -> tuple[str, ...]:
+    """Return the findings, as patterns, that a proof had to report of a fault and did not."""
+    return tuple(pattern for pattern in fault.shown if not any(fnmatchcase(one, pattern) for one in found))
 
 
 def inject(client: LabClient, fault: Fault) -> None:

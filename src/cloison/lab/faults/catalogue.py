@@ -22,6 +22,7 @@ from cloison.lab.faults import (
     switch,
     tunnel,
 )
+from cloison.lab.faults.shown import SHOWN
 
 if TYPE_CHECKING:
     from cloison.intent.network import Intent
@@ -49,10 +50,11 @@ _LAYERS = (
 def catalogue(intent: Intent) -> tuple[Fault, ...]:
     """Return every fault, layer by layer. They are about the pilot: LabError when the intent has no such site."""
     try:
-        return tuple(fault for layer in _LAYERS for fault in layer.faults(intent))
+        every = [fault for layer in _LAYERS for fault in layer.faults(intent)]
     except KeyError as error:
         msg = f"the catalogue of faults is written for the pilot's network, which has {error}; this one has not"
         raise LabError(msg) from error
+    return tuple(fault.model_copy(update={"shown": SHOWN.get(str(fault.name), ())}) for fault in every)
 
 
 def find(intent: Intent, name: str) -> Fault:
