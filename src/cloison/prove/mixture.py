@@ -159,6 +159,7 @@ class _Mixing:
     """Judges states of one change, and keeps what it found about each set of packets."""
 
     def __init__(self, before: Intent, after: Intent) -> None:
+        self._before = before
         self._prover = prover = Prover(after)
         self._frames = frames = prover.frames
         questions = [prover.question]
@@ -185,13 +186,15 @@ class _Mixing:
         judge = Judge(self._prover, network)
         up, down = (network.reach(state) for state in (TunnelsAre.UP, TunnelsAre.DOWN))
         findings = [*self._isolation(judge, up, TunnelsAre.UP), *self._isolation(judge, down, TunnelsAre.DOWN)]
-        notices = [notice for device in network.running.values() for notice in device.notices]
+        findings += self._let_in(network)
+        doubts, unsure = network.tunnel_doubts
+        notices = [notice for device in network.running.values() for notice in device.notices] + list(doubts)
         findings += [_of_notice(notice) for notice in notices]
         lost = self._missing(network, up)
         if self._at_first is None:
             self._at_first = lost
         unknown = [one for device in network.running.values() for one in device.unmodelled]
-        unknown += [reason for reach in (up, down) for reason, _ in reach.unknown]
+        unknown += [*unsure, *(reason for reach in (up, down) for reason, _ in reach.unknown)]
         return Mixture(
             new,
             tuple({finding.identity: finding for finding in reversed(findings)}.values())[::-1],
@@ -209,12 +212,26 @@ class _Mixing:
             if key not in self._leaks:
                 self._leaks[key] = tuple(_leak(*pair, tunnels) for pair in judge.pairs(packets))
             yield from self._leaks[key]
+        strange = self._prover.continued.strange(reach.total)
+        yield from (_injected(*pair, tunnels) for pair in judge.pairs(strange))
         opening = judge.opening(reach)
         key = (opening.node, tunnels)
         if key not in self._broken:
             pairs = judge.pairs(opening)
             self._broken[key] = tuple(finding for pair in pairs for finding in self._breaking(*pair))
         yield from self._broken[key]
+
+    def _let_in(self, network: Network) -> Iterator[Finding]:
+        """Yield the switches that let in what no host sends that either intent declares there."""
+        for site in self._prover.intent.sites:
+            admitted = self._prover.port_security.admitted(site)
+            if (earlier := self._before.site_by_name.get(site.name)) is not None and earlier != site:
+                admitted |= self._prover.port_security.admitted(earlier)
+            for switch, let_in in self._prover.below(site, network.running).let_in:
+                for (number, _), frames in (let_in - admitted).per("sender"):
+                    sender = self._prover.places.name(number)
+                    what = f"{switch} lets in {services(frames)} from {sender} that no declared host there sends"
+                    yield Finding(FindingKind.NOTICE, sender, str(switch), "port security", what)
 
     def _breaking(self, sender: str, receiver: str, packets: Region) -> tuple[Finding, ...]:
         """Return the invariants that packets between two places break, those of either intent."""
@@ -272,6 +289,12 @@ def _rule(flow: Flow) -> tuple[Purpose, str]:
 def _leak(sender: str, receiver: str, packets: Region, tunnels: TunnelsAre) -> Finding:
     service = services(packets)
     what = f"{service} gets from {sender} to {receiver}, and no flow declares it"
+    return Finding(FindingKind.LEAK, sender, receiver, service, what, tunnels=tunnels, packets=packets.count())
+
+
+def _injected(sender: str, receiver: str, packets: Region, tunnels: TunnelsAre) -> Finding:
+    service = f"{services(packets)} of conversations that exist"
+    what = f"{service} can be put in from {sender} to {receiver}, in the name of others"
     return Finding(FindingKind.LEAK, sender, receiver, service, what, tunnels=tunnels, packets=packets.count())
 
 
