@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from cloison.flow import Protocol
-from cloison.prove.packet import ETHERNET_IPV4, TCP, UDP, Connection
+from cloison.prove.packet import ETHERNET_IPV4, TCP, UDP, Connection, Fragment
 from cloison.prove.places import WAN, out_of_tunnel, technician
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Continued:
     def strange(self, arriving: Region) -> Region:
         """Return what of packets that arrive somewhere is put into a conversation by somebody who is no part of it."""
         left = (arriving & self._outside) - self._allowed
-        return left & self._conversations if left else left
+        return left & (self._conversations | self._known) if left else left
 
     @cached_property
     def _outside(self) -> Region:
@@ -45,6 +45,11 @@ class Continued:
 
     @cached_property
     def _allowed(self) -> Region:
+        plain = self._frames.box(fragment=Fragment.WHOLE, header_length=5)
+        return self._known & plain
+
+    @cached_property
+    def _known(self) -> Region:
         return self._frames.union(region for site in self._intent.sites for region in self._of(site))
 
     def _of(self, site: Site) -> Iterator[Region]:

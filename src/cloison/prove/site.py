@@ -163,7 +163,7 @@ class SiteBelow:
         """Yield what a switch's own host sends, and what can be sent into its ports that nothing is declared on."""
         if switch.address is not None and (interface := self._interface_of(switch)) is not None:
             own = self._emission.host(str(switch.name), switch.address, None, self._gateway(switch))
-            yield (switch.name, interface), own
+            yield (switch.name, interface), own | self._emission.cable(str(switch.name))
         for port in (port for port in switch.ports if port.peer is None):
             yield (switch.name, str(port.name)), self._emission.cable(f"{switch.name}:{port.name}")
 
