@@ -1,6 +1,6 @@
 # `make` alone lists what can be done. Every target does its own set-up and can be run again.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lint golden faults differential bench test
+.PHONY: help setup demo lint golden faults differential mutants bench test
 PYTHON := .venv/bin/python
 
 help: ## Show this list
