@@ -20,6 +20,8 @@ def verdict(explained: Explanation) -> str:
             return f"{ends} gets through, as flow {explained.flow.rule} declares."
         part = "its answers do not come back" if explained.there.arrives else "it does not get through"
         return f"{ends} is declared by flow {explained.flow.rule}, and {part}."
+    if explained.there.arrives and explained.permitted:
+        return f"{ends} gets through; no flow declares it, the network itself needs it."
     if explained.there.arrives:
         return f"{ends} gets through, and no flow declares it."
     return f"{ends} does not get through, and no flow declares it."
@@ -57,6 +59,7 @@ def document(explained: Explanation) -> dict[str, object]:
         "flow": None if explained.flow is None else str(explained.flow.rule),
         "arrives": explained.there.arrives,
         "answered": explained.back.arrives if explained.back is not None else None,
+        "permitted": explained.flow is not None or explained.permitted,
         "conforms": explained.conforms,
         "there": [_step(hop) for hop in explained.there.hops],
         "back": [_step(hop) for hop in explained.back.hops] if explained.back is not None else None,

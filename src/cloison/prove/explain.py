@@ -21,6 +21,7 @@ from cloison.prove.packet import (
     Connection,
 )
 from cloison.prove.place_names import place_named
+from cloison.prove.places import WAN, technician
 from cloison.prove.way import Tracing
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class Explanation:
     """The flow that declares it; None where it must not arrive."""
     there: Way
     back: Way | None
+    permitted: bool = False
+    """True where no flow declares it, and the network itself needs it, such as the local management of a firewall."""
 
     @property
     def arrives(self) -> bool:
@@ -65,8 +68,11 @@ class Explanation:
 
     @property
     def conforms(self) -> bool:
-        """True when what happens is what is declared: with no flow, the first packet must not arrive."""
-        return self.arrives if self.flow is not None else not self.there.arrives
+        """True when what happens is what is declared: with no flow, the first packet must not arrive.
+
+        What the network itself needs may arrive, and is not asked for.
+        """
+        return self.arrives if self.flow is not None else self.permitted or not self.there.arrives
 
 
 def explain(
@@ -80,7 +86,7 @@ def explain(
     sender, receiver = (place_named(intent, name) for name in ends)
     asked = _asked(intent, service)
     flow = _declared(intent, sender, receiver, asked)
-    source, destination = _address(intent, sender), _address(intent, receiver)
+    source, destination = _addresses(intent, sender, receiver)
     if flow is not None:
         source, destination = int(flow.source.address), int(flow.destination.address)
     prover = Prover(intent)
@@ -88,7 +94,9 @@ def explain(
     first = _packet(asked, source, destination)
     there = tracing.way(sender, receiver, first)
     back = tracing.way(receiver, sender, _answer(first)) if there.arrives else None
-    return Explanation(sender, receiver, asked.name, tunnels, flow, there, back)
+    cables = {"sender": prover.places.cable(sender), "receiver": prover.places.cable(receiver)}
+    permitted = flow is None and {**first, **cables} in prover.question.permitted
+    return Explanation(sender, receiver, asked.name, tunnels, flow, there, back, permitted)
 
 
 def _asked(intent: Intent, service: str) -> Asked:
@@ -112,6 +120,23 @@ def _declared(intent: Intent, sender: str, receiver: str, asked: Asked) -> Flow 
         if (*ends, protocol, flow.service.port) == (sender, receiver, asked.protocol, asked.port):
             return flow
     return None
+
+
+def _addresses(intent: Intent, sender: str, receiver: str) -> tuple[int, int]:
+    """Return the addresses that two places speak from and to: of a firewall, the one on the network they share."""
+    for site in intent.sites:
+        firewall, local = str(site.firewall.name), site.firewall.local_management
+        shared = {WAN: (int(site.wan_address.ip), _NOBODY)}
+        if local is not None:
+            shared[technician(site.name)] = (int(local[0].ip), int(local[1].ip))
+        for place, (own, other) in shared.items():
+            if (sender, receiver) == (place, firewall):
+                return other, own
+            if (sender, receiver) == (firewall, place):
+                return own, other
+            if sender == place and place != WAN:
+                return other, _address(intent, receiver)
+    return _address(intent, sender), _address(intent, receiver)
 
 
 def _address(intent: Intent, place: str) -> int:

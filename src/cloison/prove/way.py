@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Final
 
 from cloison.prove.answer import Hop
 from cloison.prove.bridge import Bridge, Step
 from cloison.prove.emission import number_of
+from cloison.prove.fib import bounds
 from cloison.prove.firewall import TUNNEL_INTERFACE
-from cloison.prove.packet import LINK_FIELDS, UNTAGGED
+from cloison.prove.packet import ETHERNET_IPV6, LINK_FIELDS, UNTAGGED
 from cloison.prove.places import WAN, out_of_tunnel
 from cloison.prove.words import text
 
@@ -64,11 +64,12 @@ class Tracing:
     def way(self, sender: str, receiver: str, packet: Mapping[str, int]) -> Way:
         """Return the way of a packet, whose link fields may be any, from one place towards another."""
         packet = dict(packet)
+        if sender == WAN:
+            return self._from_wide_area(receiver, packet)
         for site in self._sites:
             outside = dict(self.network.outside(site))
             outside[out_of_tunnel(site.name)] = TUNNEL_INTERFACE
-            aimed = sender != WAN or site.name == self._site_of(receiver)
-            if sender in outside and aimed:
+            if sender in outside and sender != WAN:
                 return self._from_router(site, receiver, packet, outside[sender])
             if sender == str(site.firewall.name):
                 return self._from_router(site, receiver, packet, None)
@@ -77,8 +78,17 @@ class Tracing:
                 return self._from_port(site, starts, sender, receiver, packet)
         return Way((Hop(sender, "is no place that packets are sent from"),), packet, arrives=False)
 
-    def _site_of(self, place: str) -> str:
-        return place.partition("/")[0]
+    def _from_wide_area(self, receiver: str, packet: Packet) -> Way:
+        """Follow a packet from the WAN by the receiver's own site, or by whichever lets it through to the receiver."""
+        near = receiver.partition("/")[0]
+        ways = (
+            self._from_router(site, receiver, packet, interface)
+            for site in sorted(self._sites, key=lambda one: one.name != near)
+            for place, interface in self.network.outside(site)
+            if place == WAN
+        )
+        first = next(ways, Way((Hop(WAN, "no firewall has its address on this network"),), packet, arrives=False))
+        return first if first.arrives else next((way for way in ways if way.arrives), first)
 
     def _from_router(self, site: Site, receiver: str, packet: Packet, interface: str | None) -> Way:
         hops = tuple(self._routed(site, receiver, packet, interface))
@@ -226,7 +236,7 @@ class Tracing:
                 continue
             own = ends.pop(name)
             (other,) = ends.values()
-            if _within(packet["source"], own) and _within(packet["destination"], other):
+            if _within(packet, "source", own) and _within(packet, "destination", other):
                 yield hop(str(name), f"goes into the tunnel {association.name}", own.statement)
                 there = next(one for one in self._sites if one.firewall.name == other.device)
                 yield from self._routed(there, receiver, packet, TUNNEL_INTERFACE)
@@ -234,6 +244,8 @@ class Tracing:
         yield Hop(str(name), "no security association carries it")
 
 
-def _within(address: int, end: End) -> bool:
-    """Tell whether an address is in the selectors of an end."""
-    return any(IPv4Address(address) in network for network in end.selectors if network.version == 4)  # noqa: PLR2004  IPv4
+def _within(packet: Packet, field: str, end: End) -> bool:
+    """Tell whether an address of a packet is in the selectors of an end."""
+    version = 6 if packet["ethernet_type"] == ETHERNET_IPV6 else 4
+    selectors = (bounds(network) for network in end.selectors if network.version == version)
+    return any(low <= packet[field] <= high for low, high in selectors)
