@@ -89,6 +89,11 @@ def test_a_proof_that_is_silent_about_leaks_lets_a_mutant_survive() -> None:
     assert "more: " in trial.why
 
 
+def test_what_is_wrong_in_a_tunnel_is_said_though_its_site_is_like_one_that_was_proved(trials: Trials) -> None:
+    relaxed = [one for one in mutants(pilot()[1]) if one.edit.kind == "revocation relaxed"]
+    assert {trials.of(one).why for one in relaxed} == {"notice"}
+
+
 def test_a_comment_that_is_dropped_is_not_counted_as_proved(trials: Trials) -> None:
     dropped = next(one for one in mutants(pilot()[1]) if one.edit.kind == "comment dropped")
     assert trials.of(dropped).fate is Fate.NOT_FORWARDING

@@ -87,22 +87,32 @@ class Running:
     def coverage(self) -> tuple[Coverage, ...]:
         """How much of each section is modelled."""
         if self._like is not None:
-            return tuple(replace(one, device=self.device) for one in self._like.coverage)
-        return tuple(Coverage(self.device, name, one.read, one.modelled) for name, one in self._parsed)
+            own = {name for name, _ in self._parsed}
+            alike = tuple(replace(one, device=self.device) for one in self._like.coverage if one.section not in own)
+        else:
+            alike = ()
+        return alike + tuple(Coverage(self.device, name, one.read, one.modelled) for name, one in self._parsed)
 
     @cached_property
     def unmodelled(self) -> tuple[Unmodelled, ...]:
         """What is not modelled."""
-        return () if self._like else tuple(found for _, one in self._parsed for found in one.unmodelled)
+        return tuple(found for _, one in self._parsed for found in one.unmodelled)
 
     @cached_property
     def notices(self) -> tuple[Notice, ...]:
         """What is wrong in itself."""
-        return () if self._like else tuple(found for _, one in self._parsed for found in one.notices)
+        return tuple(found for _, one in self._parsed for found in one.notices)
 
     @cached_property
     def _parsed(self) -> list[tuple[str, Parsed[object]]]:
-        every = [(name, parser(self.device, self.sections)) for name, parser in self._reading.parsers]
+        """The sections with what they were parsed as; of a device with another like it, its tunnels alone.
+
+        What is alike has nothing wrong and nothing unmodelled; tunnels are no part of the likeness.
+        """
+        parsers = self._reading.parsers
+        if self._like is not None:
+            parsers = [(name, parser) for name, parser in parsers if parser is self._reading.tunnels]
+        every = [(name, parser(self.device, self.sections)) for name, parser in parsers]
         return [(name, one) for name, one in every if one is not None]
 
 
