@@ -13,7 +13,7 @@ from cloison.intent.invariants import addresses, forbids, members
 from cloison.prove.answer import Answer, Finding, FindingKind, TunnelsAre, Witness
 from cloison.prove.network import Prover
 from cloison.prove.packet import LINK_FIELDS, TCP, UDP, Connection
-from cloison.prove.places import CABLE_NUMBERS, HOST_NUMBERS
+from cloison.prove.places import CABLE_NUMBERS
 from cloison.prove.statement import Notice
 from cloison.prove.way import Tracing
 from cloison.prove.words import services, text, wishes
@@ -105,7 +105,7 @@ class Judge:
 
     def leaking(self, reach: Reach) -> Region:
         """Return the packets that get from a cable to a cable and may not."""
-        return (reach.total & self._between_cables) - self.prover.question.permitted
+        return reach.total - self.prover.question.unasked
 
     def opening(self, reach: Reach) -> Region:
         """Return the packets between cables that open something: all but errors of conversations that exist."""
@@ -255,8 +255,7 @@ class Judge:
 
     def _outages(self, reach: Reach, tunnels: TunnelsAre) -> Iterator[Finding]:
         question = self.prover.question
-        between_hosts = reach.total & self.frames.box(sender=HOST_NUMBERS, receiver=HOST_NUMBERS)
-        missing = question.demanded(tunnels) - between_hosts
+        missing = question.demanded(tunnels) - reach.total  # every demand is between hosts
         if not missing:
             return
         missing -= reach.undetermined()  # what is not known is neither there nor missing
@@ -312,7 +311,7 @@ class Judge:
         Errors of ICMP that belong to a conversation open nothing, and are left out. What policy.yaml declares is held
         against them too: a leak that is declared is a leak.
         """
-        for sender, receiver, packets in self._held_against(self.opening(reach)):
+        for sender, receiver, packets in self._held_against(reach):
             source, destination = self._members[sender], self._members[receiver]
             for invariant in self.prover.intent.invariants:
                 if not forbids(invariant, source, destination):
@@ -330,16 +329,23 @@ class Judge:
                         witness=self.witness(sender, receiver, left),
                     )
 
-    def _held_against(self, opening: Region) -> Iterator[tuple[str, str, Region]]:
-        """Yield the pairs with packets between them that some invariant forbids, of all that are looked at."""
+    def _held_against(self, reach: Reach) -> Iterator[tuple[str, str, Region]]:
+        """Yield the pairs of cables that some invariant forbids, with what opens something, of all that are looked at.
+
+        What opens something is computed for those pairs alone; see `opening`.
+        """
         places, box = self.prover.places, self.frames.box
-        for (first, last), of_sender in opening.per("sender"):
-            receivers = [number for low, high in of_sender.values("receiver") for number in range(low, high + 1)]
+        passing = reach.total | reach.direct.without(*LINK_FIELDS)
+        first_cable, last_cable = CABLE_NUMBERS
+        related = box(connection=Connection.RELATED)
+        for (first, last), of_sender in (passing & box(sender=CABLE_NUMBERS)).per("sender"):
+            heard = ((max(low, first_cable), min(high, last_cable)) for low, high in of_sender.values("receiver"))
+            receivers = [number for low, high in heard for number in range(low, high + 1)]
             for sender in map(places.name, range(first, last + 1)):
                 self._held += len(receivers) * len(self.prover.intent.invariants)
                 for number in receivers:
                     if self._forbidding(sender, places.name(number)) is not None:
-                        yield sender, places.name(number), of_sender & box(receiver=number)
+                        yield sender, places.name(number), (of_sender & box(receiver=number)) - related
 
     def _beyond(self, packets: Region, ends: tuple[Member, Member], invariant: InvariantDeclaration) -> Region:
         """Return the packets that are not of a flow with a purpose that the invariant excepts."""

@@ -193,13 +193,17 @@ class Exchange:
             return node
         found = self._done.get(node)
         if found is None:
-            edges = [(low, high, self._node(child)) for low, high, child in self._frames.edges(node)]
-            if level in self._address_levels:
-                edges = sorted(self._moved(edges))
-            elif level in self._place_levels:
-                edges = sorted(self._replaced(edges))
-            found = self._done[node] = self._frames.test(level, edges)
+            found = self._done[node] = self._exchanged(node)
         return found
+
+    def _exchanged(self, node: int) -> int:
+        frames = self._frames
+        level, ends, children = frames.nodes[node]
+        if level not in self._address_levels and level not in self._place_levels:
+            return frames.node(level, ends, [self._node(child) for child in children])
+        edges = [(low, high, self._node(child)) for low, high, child in frames.edges(node)]
+        moved = self._moved(edges) if level in self._address_levels else self._replaced(edges)
+        return frames.test(level, sorted(moved))
 
     def _moved(self, edges: Iterable[tuple[int, int, int]]) -> Iterator[tuple[int, int, int]]:
         """Yield the edges of a level of addresses, cut where blocks begin and end."""

@@ -85,6 +85,11 @@ class Question:
         return self._frames.union([self._together(rows), *regions])
 
     @cached_property
+    def unasked(self) -> Region:
+        """What may get anywhere: the packets that are permitted, and whatever is not from a cable to a cable."""
+        return self.permitted | ~self._frames.box(sender=CABLE_NUMBERS, receiver=CABLE_NUMBERS)
+
+    @cached_property
     def demands(self) -> tuple[Demand, ...]:
         """What must get from one host to another: the first packets of every flow, the later ones, the answers."""
         return tuple(
