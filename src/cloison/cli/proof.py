@@ -15,6 +15,7 @@ from cloison.cli.running import KeyOption, NetworkOption, ViaOption, open_networ
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from cloison.change.order import Via
     from cloison.intent.network import Intent
     from cloison.prove.answer import Answer
     from cloison.prove.configuration import Configurations
@@ -50,28 +51,17 @@ def prove(  # noqa: PLR0913  one argument an option
     send: TryWitnessesOption = False,
 ) -> None:
     """Read every device and compute every packet that can pass; show what leaks, what is cut, what is not known."""
-    from cloison.cli.configurations import running
     from cloison.cli.findings.entries import proof_document
     from cloison.cli.findings.origins import Origins
     from cloison.cli.findings.show import format_of, require_writable, show
-    from cloison.cli.output import progress
     from cloison.cli.revision import folder_in_repository
-    from cloison.prove.judge import judge
 
     chosen = format_of(form, as_json=as_json)
     require_writable(out)
     session = open_network(context, network, name, key)
-    tried: Mapping[str, Tried] = {}
     if send:
         _require_twin(session)
-    with progress("prove") as narrate:
-        narrate(f"reading {len(session.intent.devices)} devices")
-        configurations = running(session, via_of(session, via, None))
-        narrate("computing every packet")
-        answer = judge(session.intent, configurations)
-        if send:
-            narrate("sending what shows each finding")
-            answer, tried = _with_witnesses(session, answer)
+    answer, tried = _proved(session, via_of(session, via, None), send=send)
     document = proof_document(
         answer,
         session.intent,
@@ -81,6 +71,23 @@ def prove(  # noqa: PLR0913  one argument an option
     )
     show(document, chosen, out=out, folder=folder_in_repository(session.workspace))
     raise typer.Exit(document.exit_code)
+
+
+def _proved(session: Session, via: Via, *, send: bool) -> tuple[Answer, Mapping[str, Tried]]:
+    """Read every device and prove; return the answer, and what became of the witnesses if they are to be sent."""
+    from cloison.cli.configurations import running
+    from cloison.cli.output import progress
+    from cloison.prove.judge import judge
+
+    with progress("prove") as narrate:
+        narrate(f"reading {len(session.intent.devices)} devices")
+        configurations = running(session, via)
+        narrate("computing every packet")
+        answer = judge(session.intent, configurations)
+        if not send:
+            return answer, {}
+        narrate("sending what shows each finding")
+        return _with_witnesses(session, answer)
 
 
 def _require_twin(session: Session) -> None:
