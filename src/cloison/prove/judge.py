@@ -255,10 +255,9 @@ class Judge:
 
     def _outages(self, reach: Reach, tunnels: TunnelsAre) -> Iterator[Finding]:
         question = self.prover.question
-        missing = question.demanded(tunnels) - reach.total  # every demand is between hosts
+        missing = question.demanded(tunnels) - reach.total - reach.undetermined()  # every demand is between hosts
         if not missing:
             return
-        missing -= reach.undetermined()  # what is not known is neither there nor missing
         for demand in question.demands:
             if (tunnels is TunnelsAre.UP or question.same_site(demand.flow)) and (lost := demand.region & missing):
                 yield self._outage(demand, lost, tunnels)
@@ -284,11 +283,8 @@ class Judge:
 
     def _cut(self, reach: Reach, tunnels: TunnelsAre) -> Iterator[Finding]:
         """Yield what the network itself needs and does not get."""
-        lifelines = self.prover.lifelines
-        lost = lifelines.region - reach.total
-        if lost:
-            lost -= reach.undetermined()
-        for line in lifelines.every if lost else ():
+        lost = self.prover.lifelines.region - reach.total - reach.undetermined()
+        for line in self.prover.lifelines.every if lost else ():
             if packets := line.region & lost:
                 what = f"{line.service} from {line.sender} to {line.receiver} does not get through"
                 ends, witness = (line.sender, line.receiver), self.witness(line.sender, line.receiver, packets)
