@@ -92,7 +92,11 @@ def test_each_state_is_as_if_it_were_judged_by_itself(intent: Intent, declared: 
         answer = judge(intent, {name: (new if name in mixture.new else declared)[name] for name in declared})
         alone = {(one.sender, one.receiver) for one in answer.findings if one.kind is FindingKind.LEAK}
         assert {(one.sender, one.receiver) for one in mixture.breaks_isolation} == alone
-        lost = {(one.sender, one.receiver, one.service) for one in answer.findings if one.kind is FindingKind.OUTAGE}
+        lost = {
+            (one.sender, one.receiver, one.service)
+            for one in answer.findings
+            if one.kind is FindingKind.OUTAGE and one.rule
+        }
         ends = {(flow.source.name, flow.destination.name, flow.service.name) for flow in mixture.interrupted}
         flows = {(flow.source.name, flow.destination.name, flow.service.name) for flow in intent.flows}
         assert ends >= lost & flows
