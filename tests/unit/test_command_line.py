@@ -55,6 +55,7 @@ WRONG = [
     (("lab", "status", "--name", "A/b"), 2, "not a name"),
     (("lab", "status", "--name", "nobodys"), 3, "lab nobodys is not up; start it with"),
     (("lab", "fault", "nope", "--name", "nobodys"), 2, "nope: no such fault"),
+    (("prove", "--try-witnesses", "--network", "live"), 2, "expected --network lab, never the live network"),
     (("plan", "--name", "nobodys"), 3, "lab nobodys is not up; start it with"),
     (("report",), 3, "no run yet"),
     (("report", "nope"), 2, "no such run"),

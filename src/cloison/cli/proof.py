@@ -58,9 +58,9 @@ def prove(  # noqa: PLR0913  one argument an option
 
     chosen = format_of(form, as_json=as_json)
     require_writable(out)
-    session = open_network(context, network, name, key)
     if send:
-        _require_twin(session)
+        _require_twin(context, network)
+    session = open_network(context, network, name, key)
     answer, tried = _proved(session, via_of(session, via, None), send=send)
     document = proof_document(
         answer,
@@ -90,10 +90,11 @@ def _proved(session: Session, via: Via, *, send: bool) -> tuple[Answer, Mapping[
         return _with_witnesses(session, answer)
 
 
-def _require_twin(session: Session) -> None:
+def _require_twin(context: typer.Context, network: Network | None) -> None:
     from cloison.errors import InputError
+    from cloison.workspace import Network
 
-    if session.lab is None:
+    if (network or workspace_of(context).network) is Network.LIVE:
         msg = "--try-witnesses sends packets that must not pass: expected --network lab, never the live network"
         raise InputError(msg)
 
@@ -137,6 +138,8 @@ def explain(  # noqa: PLR0913  one argument an option
         print_json(document(explained))
     else:
         show_explanation(explained)
+    if not explained.determined:
+        raise typer.Exit(3)
     raise typer.Exit(0 if explained.conforms else 1)
 
 
