@@ -212,3 +212,11 @@ def test_a_witness_is_the_frame_as_it_was_sent(intent: Intent, declared: Configu
     assert tagged
     assert all("tag 140" in one.text for one in tagged)
     assert all(one.packet["inner_tag"] == UNTAGGED for one in tagged)
+
+
+def test_what_is_not_modelled_is_not_said_to_be_stopped(intent: Intent, declared: Configurations) -> None:
+    text = ("\tchain business {\n", "\tchain business {\n\t\tmeta cpu 0 accept\n")
+    found = asked(intent, spoilt(declared, FIREWALL, "filter", text), "nvr", "cam-context", "https")
+    assert not found.determined
+    assert "cannot be determined" in verdict(found)
+    assert asked(intent, declared, "nvr", "cam-context", "https").determined

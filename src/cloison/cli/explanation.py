@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 def verdict(explained: Explanation) -> str:
     """Return what is declared and what happens, in one sentence."""
     ends = f"{explained.service} from {explained.sender} to {explained.receiver}"
+    if not explained.determined:
+        return f"{ends}: whether it gets through cannot be determined; what decides is not modelled."
     if explained.flow is not None:
         if explained.arrives:
             return f"{ends} gets through, as flow {explained.flow.rule} declares."
@@ -60,6 +62,7 @@ def document(explained: Explanation) -> dict[str, object]:
         "arrives": explained.there.arrives,
         "answered": explained.back.arrives if explained.back is not None else None,
         "permitted": explained.flow is not None or explained.permitted,
+        "determined": explained.determined,
         "conforms": explained.conforms,
         "there": [_step(hop) for hop in explained.there.hops],
         "back": [_step(hop) for hop in explained.back.hops] if explained.back is not None else None,

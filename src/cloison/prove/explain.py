@@ -67,6 +67,12 @@ class Explanation:
         return self.there.arrives and self.back is not None and self.back.arrives
 
     @property
+    def determined(self) -> bool:
+        """False when a statement on the way is not modelled: nobody can say whether the packet gets past it."""
+        hops = (*self.there.hops, *(self.back.hops if self.back is not None else ()))
+        return not any(hop.what.endswith(": unknown") or "not modelled: " in hop.what for hop in hops)
+
+    @property
     def conforms(self) -> bool:
         """True when what happens is what is declared: with no flow, the first packet must not arrive.
 
