@@ -24,8 +24,8 @@ forwards nothing, is counted apart as *not forwarding*: of that nothing was prov
 
 ALLOWED: Final = {
     "in_port=1,dl_vlan=320,ip,actions=NORMAL → table=0,priority=65535,": "of the firewalls' own questions for the time "
-    "those from port 67 pass as well, which the edge refuses to everybody as the port of a DHCP server; the flow declares "
-    "every source port, and no host uses this one",
+    "those from port 67 pass as well, which the edge refuses to everybody as the port of a DHCP server; the flow "
+    "declares every source port, and no host uses this one",
 }
 """Survivors that are known, by a part of their names, and why each is no finding."""
 
@@ -44,8 +44,8 @@ EQUIVALENT: Final = """## Why the equivalents are equivalent
   these.
 - **Two walls**: the prerouting chain and the business rules both name interface and source; the kernel's reverse-path
   filter, the edge and the `fib` rule refuse the same spoofed sources; IPv6 is off in the kernel, refused at the edge
-  and dropped in the filter; fragments and options are dropped at the edge and by the firewall. One of two is changed, the
-  other holds. Of the sets before the last wall, what comes to the firewall is compared too (*stopped elsewhere*).
+  and dropped in the filter; fragments and options are dropped at the edge and by the firewall. One of two is changed,
+  the other holds. Of the sets before the last wall, what comes to the firewall is compared too (*stopped elsewhere*).
 - **TCP flags and `ct state new`**: with `nf_conntrack_tcp_loose=0` only a SYN without FIN, RST and ACK opens a
   connection; the mask says in the filter what connection tracking says already.
 - **Selectors and the set of remote addresses**: each narrows what the other leaves.
@@ -54,6 +54,7 @@ EQUIVALENT: Final = """## Why the equivalents are equivalent
 
 What equal sets do not show, because the model has no such packets or moments: the loopback interface; the seconds in
 which a daemon starts (a bridge without flows; a filter not loaded); which algorithms a tunnel uses, as long as both
-ends have one in common; how long keys live; a real interface that does not exist because its type is wrong (`type=internal`
-removed, or `system`: Open vSwitch would not make the interface; the check of the running configuration sees it); what a
-host itself does with a packet that it gets; and the learning of addresses, which is taken to be of no help."""
+ends have one in common; how long keys live; a real interface that does not exist because its type is wrong
+(`type=internal` removed, or `system`: Open vSwitch would not make the interface; the check of the running
+configuration sees it); what a host itself does with a packet that it gets; and the learning of addresses, which is
+taken to be of no help."""
