@@ -37,6 +37,7 @@ mutants: setup ## Change the rendered configuration in every small way, prove ea
 bench: setup ## Measure how the cost grows, with the communes and with the rules (minutes)
 	$(PYTHON) benchmarks/growth.py
 	$(PYTHON) benchmarks/algebra.py
+	$(PYTHON) benchmarks/proof.py
 
 # Whatever a test does with a twin, it is not the one of `make demo`.
 test: export CLOISON_LAB := test

@@ -74,7 +74,10 @@ class Shapes:
         words = _Words(site)
         if not words.usable:
             return None
-        text = words.shaped("\n".join((*_declared(site), *sections)))
+        own = "\n".join((*_declared(site), *sections))
+        if "‹" in own:  # it could be taken for a word of ours
+            return None
+        text = words.shaped(own)
         if text not in self._comparable:
             self._comparable[text] = _NOT_COMPARABLE.search(text) is None
         return Shape(text, str(site.name), words.blocks, words) if self._comparable[text] else None
