@@ -44,8 +44,9 @@ EQUIVALENT: Final = """## Why the equivalents are equivalent
   these.
 - **Two walls**: the prerouting chain and the business rules both name interface and source; the kernel's reverse-path
   filter, the edge and the `fib` rule refuse the same spoofed sources; IPv6 is off in the kernel, refused at the edge
-  and dropped in the filter; fragments and options are dropped at the edge and by the firewall. One of two is changed,
-  the other holds. Of the sets before the last wall, what comes to the firewall is compared too (*stopped elsewhere*).
+  and dropped in the filter; fragments and options are dropped at the edge and by the firewall; the blackhole route, the
+  filter and its last chain each keep inner packets off the WAN. One of them is changed, the others hold.
+  Of the sets before the last wall, what comes to the firewall is compared too (*stopped elsewhere*).
 - **TCP flags and `ct state new`**: with `nf_conntrack_tcp_loose=0` only a SYN without FIN, RST and ACK opens a
   connection; the mask says in the filter what connection tracking says already.
 - **Selectors and the set of remote addresses**: each narrows what the other leaves.
