@@ -66,10 +66,19 @@ def every_service(region: Region) -> tuple[str, ...]:
         if low != high:
             return ("any",)
         if low in (ETHERNET_IPV4, ETHERNET_IPV6):
-            found += [_family(low) + one for one in _transports(part)]
+            everything = "any IPv6" if low == ETHERNET_IPV6 else "any IPv4"
+            found += [everything] if _is_any(part) else [_family(low) + one for one in _transports(part)]
         else:
             found.append("arp" if low == ETHERNET_ARP else f"ethernet/{low:04x}")
     return tuple(dict.fromkeys(found))
+
+
+def _is_any(region: Region) -> bool:
+    """Tell whether a set has every protocol, and every port of those that have ports most often."""
+    protocols = {low: part for (low, _), part in region.per("protocol")}
+    ports = [protocols[one].values("destination_port") for one in (TCP, UDP) if one in protocols]
+    whole = region.values("protocol") == {(0, 255)}
+    return whole and len(ports) == len((TCP, UDP)) and all(one == {(0, _LAST_PORT)} for one in ports)
 
 
 def _family(ethernet_type: int) -> str:
