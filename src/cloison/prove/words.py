@@ -74,11 +74,11 @@ def every_service(region: Region) -> tuple[str, ...]:
 
 
 def _is_any(region: Region) -> bool:
-    """Tell whether a set has every protocol, and every port of those that have ports most often."""
-    protocols = {low: part for (low, _), part in region.per("protocol")}
-    ports = [protocols[one].values("destination_port") for one in (TCP, UDP) if one in protocols]
-    whole = region.values("protocol") == {(0, 255)}
-    return whole and len(ports) == len((TCP, UDP)) and all(one == {(0, _LAST_PORT)} for one in ports)
+    """Tell whether a set has every protocol, every port of TCP and UDP, and every type of ICMP."""
+    whole = {TCP: _LAST_PORT, UDP: _LAST_PORT, ICMP: 255}
+    values = {low: part.values("destination_port") for (low, _), part in region.per("protocol") if low in whole}
+    every = all(values.get(protocol) == {(0, last)} for protocol, last in whole.items())
+    return every and region.values("protocol") == {(0, 255)}
 
 
 def _family(ethernet_type: int) -> str:
