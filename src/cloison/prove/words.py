@@ -77,8 +77,8 @@ def _is_any(region: Region) -> bool:
     """Tell whether a set has every protocol, every port of TCP and UDP, and every type of ICMP."""
     whole = {TCP: _LAST_PORT, UDP: _LAST_PORT, ICMP: 255}
     values = {low: part.values("destination_port") for (low, _), part in region.per("protocol") if low in whole}
-    every = all(values.get(protocol) == {(0, last)} for protocol, last in whole.items())
-    return every and region.values("protocol") == {(0, 255)}
+    every = all(values.get(protocol) == frozenset({(0, last)}) for protocol, last in whole.items())
+    return every and region.values("protocol") == frozenset({(0, 255)})
 
 
 def _family(ethernet_type: int) -> str:
