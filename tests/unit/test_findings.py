@@ -19,8 +19,9 @@ from cloison.cli.findings.junit import junit
 from cloison.cli.findings.markdown import LIMIT, markdown
 from cloison.cli.findings.origins import Origins
 from cloison.cli.findings.sarif import FINGERPRINT, sarif
-from cloison.cli.findings.show import format_of, require_writable, show
+from cloison.cli.findings.show import format_of, show
 from cloison.cli.findings.terminal import sheet
+from cloison.cli.output import require_writable
 from cloison.errors import InputError
 from cloison.flow import Outcome
 from cloison.intent.load import load

@@ -15,6 +15,7 @@ from cloison.cli import main  # noqa: F401  it adds the commands to the applicat
 from cloison.cli.app import app
 from cloison.cli.matrix_page import matrix_page
 from cloison.cli.proving_tables import matrix_document
+from cloison.errors import IntentError
 from cloison.prove.matrix import Cell, CellState, Matrix
 
 ROOT = Path(__file__).parents[2]
@@ -126,7 +127,29 @@ def test_a_page_is_written_where_it_was_asked_for(tmp_path: Path) -> None:
 
 def test_a_page_that_cannot_be_written_is_said_before_anything_is_done(tmp_path: Path) -> None:
     done = cloison("matrix", "--html", str(tmp_path / "nowhere" / "matrix.html"))
+    assert str(done.exception).startswith("--html ")
     assert "cannot be written" in str(done.exception)
+
+
+@pytest.mark.parametrize("command", [("matrix",), ("packets",), ("explain", "nvr", "cam-context", "rtsps")])
+def test_what_is_rendered_for_the_live_network_needs_its_host_keys(command: tuple[str, ...]) -> None:
+    assert cloison(*command, "--network", "lab").exit_code == 0
+    done = cloison(*command, "--network", "live")
+    assert isinstance(done.exception, IntentError)
+    assert all("host_key" in str(problem) for problem in done.exception.problems)
+
+
+def test_packets_that_a_rule_without_a_model_decides_about_are_not_said_to_be_all(
+    tmp_path: Path, leaking_workspace: Path
+) -> None:
+    root = shutil.copytree(leaking_workspace, tmp_path / "root")
+    for template in root.glob("templates/firewall/*/*.j2"):
+        text = template.read_text(encoding="utf-8")
+        template.write_text(text.replace("tcp dport 9 accept", "meta cpu 0 accept"), encoding="utf-8")
+    done = cloison("packets", "--json", root=root)
+    assert done.exit_code == 3
+    assert all("meta cpu 0" in one for one in json.loads(done.stdout)["undetermined"])
+    assert "meta cpu 0" in cloison("packets", root=root).stdout
 
 
 def test_a_page_shows_each_cell_by_sign_and_words_in_both_languages() -> None:

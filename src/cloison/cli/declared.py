@@ -52,7 +52,8 @@ def check(
     from cloison.cli.configurations import rendered
     from cloison.cli.findings.entries import proof_document
     from cloison.cli.findings.origins import Origins
-    from cloison.cli.findings.show import format_of, require_writable, show
+    from cloison.cli.findings.show import format_of, show
+    from cloison.cli.output import require_writable
     from cloison.cli.revision import folder_in_repository, workspace_at
     from cloison.intent.load import load
     from cloison.prove.judge import judge

@@ -46,13 +46,13 @@ def audit(
     as_json: JsonOption = False,
 ) -> None:
     """Judge the network by packets, streams and host checks, and leave the evidence in a run folder."""
-    from cloison.cli.output import progress
+    from cloison.cli.output import progress, require_writable
     from cloison.errors import InputError
     from cloison.evidence.run import RunFolder
 
     session = open_network(context, network, name, key, role="auditor")
     patterns = _known_patterns(session, only or [])
-    _require_writable(junit)
+    require_writable(junit, "--junit")
     started = datetime.now(UTC)
     folder = RunFolder.create(session.workspace.runs, started, os.urandom)
     with progress("audit") as narrate:
@@ -79,11 +79,12 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Show again what an audit found."""
+    from cloison.cli.output import require_writable
     from cloison.evidence.document import read_document
     from cloison.evidence.run import DOCUMENT_FILE, RunFolder
 
     runs = workspace_of(context).runs
-    _require_writable(junit)
+    require_writable(junit, "--junit")
     folder = RunFolder.latest(runs) if run is None else RunFolder.named(runs, run)
     _show(folder, read_document(folder.read_document(), str(folder.path / DOCUMENT_FILE)), junit, as_json=as_json)
 
@@ -142,17 +143,6 @@ def _known_patterns(session: Session, only: list[str]) -> tuple[str, ...]:
             msg = f"--only {pattern}: no validators/{family}; expected one of {', '.join(known)}"
             raise InputError(msg)
     return tuple(only)
-
-
-def _require_writable(junit: Path | None) -> None:
-    """Raise InputError before anything is done for a file that could not be written once it is."""
-    from cloison.errors import InputError
-
-    if junit is None:
-        return
-    if junit.is_dir() or not os.access(junit if junit.exists() else junit.parent, os.W_OK):
-        msg = f"--junit {junit}: cannot be written; expected a file in a folder that is there"
-        raise InputError(msg)
 
 
 def _families(session: Session) -> list[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from rich.console import Console
 
@@ -71,6 +72,17 @@ def progress(title: str) -> Iterator[Narrator]:
 
     with terminal.status(escape(title), spinner="line") as status:
         yield lambda step: status.update(escape(f"{title}: {step}"))
+
+
+def require_writable(file: Path | None, option: str = "--out") -> None:
+    """Raise InputError, before anything is done, for a file that could not be written once it is."""
+    from cloison.errors import InputError
+
+    if file is None:
+        return
+    if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
+        msg = f"{option} {file}: cannot be written; expected a file in a folder that is there"
+        raise InputError(msg)
 
 
 def print_error(error: CloisonError, *, as_json: bool) -> None:

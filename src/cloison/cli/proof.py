@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003  Typer reads the annotations at run time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,21 +10,16 @@ from cloison.cli.app import app
 from cloison.cli.declared import FormatOption, JsonOption, OutOption, workspace_of
 from cloison.cli.lab import DEFAULT_LAB, NameOption
 from cloison.cli.running import KeyOption, NetworkOption, ViaOption, open_network, via_of
+from cloison.cli.subject import RunningOption, subject_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cloison.change.order import Via
-    from cloison.intent.network import Intent
     from cloison.prove.answer import Answer
-    from cloison.prove.configuration import Configurations
     from cloison.session import Session
     from cloison.testing.witnesses import Tried
     from cloison.workspace import Network
-
-RunningOption = Annotated[
-    bool, typer.Option("--running", help="About what the devices run, instead of what is rendered from the intent.")
-]
 
 TryWitnessesOption = Annotated[
     bool,
@@ -53,7 +47,8 @@ def prove(  # noqa: PLR0913  one argument an option
     """Read every device and compute every packet that can pass; show what leaks, what is cut, what is not known."""
     from cloison.cli.findings.entries import proof_document
     from cloison.cli.findings.origins import Origins
-    from cloison.cli.findings.show import format_of, require_writable, show
+    from cloison.cli.findings.show import format_of, show
+    from cloison.cli.output import require_writable
     from cloison.cli.revision import folder_in_repository
 
     chosen = format_of(form, as_json=as_json)
@@ -131,9 +126,9 @@ def explain(  # noqa: PLR0913  one argument an option
     from cloison.prove.answer import TunnelsAre
     from cloison.prove.explain import explain as explain_packet
 
-    intent, configurations = _subject(context, network, name, key, via=via, read_back=read_back)
+    subject = subject_of(context, network, name, key, via=via, read_back=read_back)
     state = TunnelsAre.DOWN if tunnels_down else TunnelsAre.UP
-    explained = explain_packet(intent, configurations, (sender, receiver), service, state)
+    explained = explain_packet(subject.intent, subject.configurations, (sender, receiver), service, state)
     if as_json:
         print_json(document(explained))
     else:
@@ -141,24 +136,3 @@ def explain(  # noqa: PLR0913  one argument an option
     if not explained.determined:
         raise typer.Exit(3)
     raise typer.Exit(0 if explained.conforms else 1)
-
-
-def _subject(
-    context: typer.Context,
-    network: Network | None,
-    name: str,
-    key: Path | None,
-    *,
-    via: str | None,
-    read_back: bool,
-) -> tuple[Intent, Configurations]:
-    """Return the intent, and the configurations that are asked about."""
-    from cloison.cli.configurations import rendered, running
-    from cloison.intent.load import load
-
-    if read_back:
-        session = open_network(context, network, name, key)
-        return session.intent, running(session, via_of(session, via, None))
-    workspace = workspace_of(context)
-    intent = load(workspace)
-    return intent, rendered(intent, workspace.templates)

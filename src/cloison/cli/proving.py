@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003  Typer reads the annotations at run time
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from cloison.cli.app import app
-from cloison.cli.declared import JsonOption, workspace_of
+from cloison.cli.declared import JsonOption  # noqa: TC001  Typer reads it at run time
 from cloison.cli.lab import DEFAULT_LAB, NameOption
-from cloison.cli.proof import RunningOption  # noqa: TC001  Typer reads it at run time
-from cloison.cli.running import KeyOption, NetworkOption, ViaOption, open_network, via_of
-
-if TYPE_CHECKING:
-    from cloison.intent.network import Intent
-    from cloison.prove.configuration import Configurations
-    from cloison.workspace import Network
+from cloison.cli.running import KeyOption, NetworkOption, ViaOption  # noqa: TC001  Typer reads it at run time
+from cloison.cli.subject import RunningOption, subject_of
 
 
 @app.command()
@@ -33,16 +28,15 @@ def matrix(  # noqa: PLR0913  one argument an option
     as_json: JsonOption = False,
 ) -> None:
     """Show who reaches whom over which services, and how that compares with what is declared."""
-    from cloison.cli.findings.show import require_writable
     from cloison.cli.matrix_page import matrix_page
-    from cloison.cli.output import print_json, say
+    from cloison.cli.output import print_json, require_writable, say
     from cloison.cli.proving_tables import matrix_document, show_matrix
     from cloison.errors import InputError
     from cloison.flow import exit_code
     from cloison.prove.matrix import matrix as computed
 
-    require_writable(html)
-    intent, configurations, read_from = _subject(context, network, name, key, via=via, read_back=read_back)
+    require_writable(html, "--html")
+    intent, configurations, read_from = subject_of(context, network, name, key, via=via, read_back=read_back)
     if site is not None and site not in intent.site_by_name:
         msg = f"--site {site}: no such site; expected one of {', '.join(sorted(intent.site_by_name))}"
         raise InputError(msg)
@@ -73,33 +67,13 @@ def packets(
     """List the fewest packets that test every permit rule and what is just outside it; name rules that are dead."""
     from cloison.cli.output import print_json
     from cloison.cli.proving_tables import packets_document, show_packets
+    from cloison.flow import exit_code
     from cloison.prove.cover import cover
 
-    intent, configurations, _ = _subject(context, network, name, key, via=via, read_back=read_back)
+    intent, configurations, _ = subject_of(context, network, name, key, via=via, read_back=read_back)
     found = cover(intent, configurations)
     if as_json:
         print_json(packets_document(found))
     else:
         show_packets(found)
-    raise typer.Exit(1 if found.shadowed else 0)
-
-
-def _subject(
-    context: typer.Context,
-    network: Network | None,
-    name: str,
-    key: Path | None,
-    *,
-    via: str | None,
-    read_back: bool,
-) -> tuple[Intent, Configurations, str | None]:
-    """Return the intent, the configurations that are asked about, and the network that they were read from."""
-    from cloison.cli.configurations import rendered, running
-    from cloison.intent.load import load
-
-    if read_back:
-        session = open_network(context, network, name, key)
-        return session.intent, running(session, via_of(session, via, None)), session.network.value
-    workspace = workspace_of(context)
-    intent = load(workspace, network)
-    return intent, rendered(intent, workspace.templates), None
+    raise typer.Exit(exit_code([found.outcome]))

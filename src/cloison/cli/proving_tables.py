@@ -165,6 +165,8 @@ def show_packets(found: Cover) -> None:
     for dead in found.shadowed:
         by = f"shadowed by {', '.join(map(str, dead.by))}" if dead.by else "dead: it matches nothing that comes to it"
         say(f"{dead.rule}: {by}", style="red")
+    for unknown in found.undetermined:
+        say(Untrusted(str(unknown)).shown(_STATEMENT_LIMIT), style="yellow")
     count = sum(test.arrives for test in found.packets)
     say(
         f"{count} packets exercise {len(found.rules)} permit rules, {len(found.packets) - count} test what is just "
@@ -179,6 +181,7 @@ def packets_document(found: Cover) -> dict[str, object]:
         "rules": [_rule(rule) for rule in found.rules],
         "unexercised": [{"rule": _rule(one.rule), "why": one.why} for one in found.unexercised],
         "shadowed": [{"rule": _rule(one.rule), "by": [_rule(rule) for rule in one.by]} for one in found.shadowed],
+        "undetermined": [Untrusted(str(one)).shown(_STATEMENT_LIMIT) for one in found.undetermined],
     }
 
 

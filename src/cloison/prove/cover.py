@@ -16,6 +16,7 @@ from functools import cached_property
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Final
 
+from cloison.flow import Outcome
 from cloison.intent.invariants import addresses, members
 from cloison.prove.answer import TunnelsAre
 from cloison.prove.firewall import TUNNEL_INTERFACE
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from cloison.prove.network import Network
     from cloison.prove.ruleset import Hook
     from cloison.prove.space import Packet, Region
-    from cloison.prove.statement import Place
+    from cloison.prove.statement import Place, Unmodelled
 
 _HOOKS: Final[tuple[Hook, ...]] = ("prerouting", "input", "forward", "output", "postrouting")
 _DECIDING: Final = frozenset({"input", "forward", "output"})
@@ -107,6 +108,15 @@ class Cover:
     """Every permit rule of every firewall that a test packet exercises."""
     unexercised: tuple[Unexercised, ...]
     shadowed: tuple[Shadowed, ...]
+    undetermined: tuple[Unmodelled, ...]
+    """What is not modelled: of the packets that it decides about, none is listed."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """FAIL when a rule is dead; UNKNOWN when a statement is not modelled, or nothing is there to be tested."""
+        if self.shadowed:
+            return Outcome.FAIL
+        return Outcome.UNKNOWN if self.undetermined or not self.packets else Outcome.PASS
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +163,9 @@ class _Covering:
                         merged = tuple(dict.fromkeys((*same.rules, *outside.rules)))
                         negative[key] = replace(same, rules=merged)
         rules = tuple(dict.fromkeys(rule for test in positive for rule in test.rules))
-        return Cover((*positive, *negative.values()), rules, tuple(self._unexercised), tuple(self._shadowed))
+        unmodelled = tuple(one for device in self._network.running.values() for one in device.unmodelled)
+        packets = (*positive, *negative.values())
+        return Cover(packets, rules, tuple(self._unexercised), tuple(self._shadowed), unmodelled)
 
     # --- which rules are met by what ---------------------------------------------------------------------------------
 
@@ -169,12 +181,14 @@ class _Covering:
         firewall = self._network.firewall(site, TunnelsAre.UP)
         passing = self._passing(site)
         tunnel = self._frames.interfaces.number(TUNNEL_INTERFACE)
+        # Behind a rule that is not modelled, what nothing surely reaches may still be reached: it is not called dead.
+        known = not self._network.running[site.firewall.name].unmodelled
         for hook in _HOOKS:
             earlier: defaultdict[str, list[tuple[RuleReference, Region]]] = defaultdict(list)
             for reached in firewall.filter.rules(hook):
                 rule = _reference(str(site.firewall.name), hook, reached)
                 condition = reached.branch.condition.may
-                if not reached.packets:
+                if not reached.packets and known:
                     self._shadowed.append(Shadowed(rule, _shadowing(condition, earlier[reached.chain])))
                 elif reached.branch.kind == "accept":
                     own = passing[hook] & reached.packets

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -26,15 +25,6 @@ def format_of(given: Format | None, *, as_json: bool) -> Format:
         msg = f"--json and --format {given}: expected one of them"
         raise InputError(msg)
     return Format.JSON if as_json else given or Format.TERMINAL
-
-
-def require_writable(out: Path | None) -> None:
-    """Raise InputError, before anything is done, for a file that could not be written once it is."""
-    if out is None:
-        return
-    if out.is_dir() or not os.access(out if out.exists() else out.parent, os.W_OK):
-        msg = f"--out {out}: cannot be written; expected a file in a folder that is there"
-        raise InputError(msg)
 
 
 def show(document: ProofDocument, form: Format, *, out: Path | None = None, folder: PurePosixPath = TOP) -> None:
