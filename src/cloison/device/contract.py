@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from ipaddress import IPv4Interface, IPv6Interface
 
+    from cloison.device.guard import Guard
     from cloison.model import EquipmentName, Platform
     from cloison.optics import Reading
     from cloison.render.config import Config, Section, SectionName
@@ -112,6 +113,8 @@ class Device:
     reader: Reader
     writer: Writer
     close: Close
+    guard: Guard | None = None
+    """What guards a change; None where the platform has nothing that goes back by itself."""
 
 
 class Close(Protocol):
