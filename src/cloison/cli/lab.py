@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +15,7 @@ from cloison.cli.declared import JsonOption, workspace_of
 if TYPE_CHECKING:
     from cloison.lab.client import LabClient
     from cloison.lab.fault import Fault
+    from cloison.model import EquipmentName
 
 DEFAULT_LAB = "pilot"
 
@@ -127,6 +130,135 @@ def tap(
     from cloison.lab.verbs import tap as listen
 
     raise typer.Exit(listen(workspace_of(context).root, name, link))
+
+
+class Power(StrEnum):
+    """What can be done to the power of a node."""
+
+    ON = "on"
+    OFF = "off"
+    CYCLE = "cycle"
+
+
+class Carrier(StrEnum):
+    """What a cable can be."""
+
+    UP = "up"
+    DOWN = "down"
+
+
+class Space(StrEnum):
+    """What can be done to the disk of a node."""
+
+    FILL = "fill"
+    FREE = "free"
+
+
+class Turn(StrEnum):
+    """What can be done to a service of a node."""
+
+    START = "start"
+    STOP = "stop"
+    PAUSE = "pause"
+    RESUME = "resume"
+
+
+NodeArgument = Annotated[str, typer.Argument(help="A node, by its name or the last part of it.")]
+
+
+def _client_and_node(context: typer.Context, name: str, node: str) -> tuple[LabClient, EquipmentName]:
+    from cloison.lab.client import LabClient
+
+    client = LabClient(workspace_of(context).root, name)
+    return client, client.node(node)
+
+
+@lab.command()
+def power(
+    context: typer.Context,
+    node: NodeArgument,
+    to: Annotated[Power, typer.Argument(help="`cycle` cuts the power and boots the node again.")],
+    *,
+    name: NameOption = DEFAULT_LAB,
+) -> None:
+    """Cut the power of a node, or boot it on its disk and its cables and await its services."""
+    from cloison.cli.output import say
+
+    client, chosen = _client_and_node(context, name, node)
+    {Power.ON: client.power_on, Power.OFF: client.power_off, Power.CYCLE: client.reboot}[to](chosen)
+    say(f"{chosen} is off" if to is Power.OFF else f"{chosen} is on, its services ready")
+
+
+@lab.command()
+def freeze(
+    context: typer.Context,
+    node: NodeArgument,
+    seconds: Annotated[float, typer.Argument(min=0, help="How long.")],
+    *,
+    name: NameOption = DEFAULT_LAB,
+) -> None:
+    """Stop every process of a node where it stands, wait, and let them go on. Its kernel forwards all the while."""
+    from cloison.cli.output import say
+
+    client, chosen = _client_and_node(context, name, node)
+    try:
+        client.freeze(chosen)
+        time.sleep(seconds)
+    finally:  # an interrupt thaws it too
+        client.thaw(chosen)
+    say(f"{chosen} stood still for {seconds:g} s")
+
+
+@lab.command()
+def link(
+    context: typer.Context,
+    port: Annotated[str, typer.Argument(help="<site>/<equipment>:<port>, either end of the cable.")],
+    to: Annotated[Carrier, typer.Argument(help="`down` cuts the cable, `up` mends it.")],
+    *,
+    name: NameOption = DEFAULT_LAB,
+) -> None:
+    """Cut a cable, or mend it."""
+    from cloison.cli.output import say
+    from cloison.lab.client import LabClient
+
+    client = LabClient(workspace_of(context).root, name)
+    {Carrier.UP: client.mend, Carrier.DOWN: client.cut}[to](port)
+    say(f"{port} is {'cut' if to is Carrier.DOWN else 'mended'}")
+
+
+@lab.command()
+def disk(
+    context: typer.Context,
+    node: NodeArgument,
+    to: Annotated[Space, typer.Argument(help="`fill` leaves no byte free, `free` undoes it.")],
+    *,
+    name: NameOption = DEFAULT_LAB,
+) -> None:
+    """Fill the disk of a node, or free it."""
+    from cloison.cli.output import say
+
+    client, chosen = _client_and_node(context, name, node)
+    {Space.FILL: client.fill_disk, Space.FREE: client.free_disk}[to](chosen)
+    say(f"the disk of {chosen} is {'full' if to is Space.FILL else 'free'}")
+
+
+@lab.command()
+def service(
+    context: typer.Context,
+    node: NodeArgument,
+    which: Annotated[str, typer.Argument(metavar="SERVICE", help="One that `cloison lab status` names.")],
+    to: Annotated[Turn, typer.Argument(help="`pause` stops its process where it stands, `resume` lets it go on.")],
+    *,
+    name: NameOption = DEFAULT_LAB,
+) -> None:
+    """Stop, start, pause or resume a service of a node."""
+    from cloison.cli.output import say
+
+    client, chosen = _client_and_node(context, name, node)
+    acts = {Turn.START: client.start, Turn.STOP: client.stop, Turn.PAUSE: client.pause, Turn.RESUME: client.resume}
+    acts[to](chosen, which)
+    done = {Turn.START: "runs", Turn.STOP: "is stopped", Turn.PAUSE: "is paused", Turn.RESUME: "goes on"}
+    say(f"{chosen}: {which} {done[to]}")
 
 
 @lab.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal as signals
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -17,13 +18,22 @@ from cloison.transport.channel import Channel
 from cloison.transport.namespace import NamespaceDialer, NamespaceRunner, Namespaces
 
 if TYPE_CHECKING:
-    import signal as signals
     from collections.abc import Sequence
     from pathlib import Path
 
 _ANSWER_SECONDS = 60.0
 # In one step for a reader: written beside, then renamed.
 _PUT = 'set -e; umask 077; mkdir -p "${1%/*}"; cat >"$1.new"; chmod "$2" "$1.new"; mv -f "$1.new" "$1"'
+
+_FILLING = "/var/tmp/filling"  # noqa: S108  a node's, where nobody else writes
+# At once what is free, then page by page whatever was freed meanwhile; the second ends by there being no space left.
+_FILL = f"""
+set -e
+free=$(df -B1 --output=avail / | tail -n 1)
+[ "$free" -lt 4096 ] || fallocate -l "$free" {_FILLING}
+dd if=/dev/zero bs=4096 oflag=append conv=notrunc of={_FILLING} 2>/dev/null || true
+[ "$(df -B1 --output=avail / | tail -n 1)" -eq 0 ]
+"""
 
 
 class LabClient:
@@ -138,13 +148,48 @@ class LabClient:
         """Send a signal to the process of a service."""
         self._ask({"verb": "signal", "node": node, "service": service, "number": int(number)})
 
+    def pause(self, node: EquipmentName | str, service: str) -> None:
+        """Stop the process of a service where it stands; the kernel still takes connections for it."""
+        self.signal(node, service, signals.SIGSTOP)
+
+    def resume(self, node: EquipmentName | str, service: str) -> None:
+        """Undo `pause`."""
+        self.signal(node, service, signals.SIGCONT)
+
     def power_off(self, node: EquipmentName | str) -> None:
         """Kill everything in the node as a power cut would; its disk and its cables stay."""
         self._ask({"verb": "power-off", "node": node})
 
+    def power_on(self, node: EquipmentName | str) -> None:
+        """Boot a node that is off and return once its services are ready; nothing when it has power."""
+        self._ask({"verb": "power-on", "node": node})
+
     def reboot(self, node: EquipmentName | str) -> None:
         """Cut the power of the node and return once it has booted on its disk and its cables, services ready."""
         self._ask({"verb": "reboot", "node": node})
+
+    def freeze(self, node: EquipmentName | str) -> None:
+        """Stop every process in the node where it stands; its kernel goes on, and forwards what it forwarded."""
+        self._do(node, "kill -STOP -1", "cannot be frozen")
+
+    def thaw(self, node: EquipmentName | str) -> None:
+        """Undo `freeze`."""
+        self._do(node, "kill -CONT -1", "cannot be thawed")
+
+    def fill_disk(self, node: EquipmentName | str) -> None:
+        """Leave no byte free on the disk of the node."""
+        self._do(node, _FILL, "its disk cannot be filled")
+
+    def free_disk(self, node: EquipmentName | str) -> None:
+        """Undo `fill_disk`."""
+        self._do(node, f"rm -f {_FILLING}", "its disk cannot be freed")
+
+    def _do(self, node: EquipmentName | str, script: str, wrong: str) -> None:
+        """Run a script inside the node; LabError with what is wrong, and the script's words, when it fails."""
+        result = self.run(node, ["sh", "-c", script])
+        if result.exit_status != 0:
+            msg = f"{node}: {wrong}: {Untrusted(result.stderr).shown(300).strip()}"
+            raise LabError(msg)
 
     def cut(self, port: str) -> None:
         """Cut the cable at `<site>/<equipment>:<port>`: no carrier on the device's side."""

@@ -71,6 +71,7 @@ class Control:
             "stop": lambda r: self._lab.stop(str(r.get("node")), str(r.get("service"))),
             "signal": self._signal,
             "power-off": lambda r: self._lab.power_off(str(r.get("node"))),
+            "power-on": lambda r: self._lab.power_on(str(r.get("node"))),
             "reboot": lambda r: self._lab.reboot(str(r.get("node"))),
             "cut": lambda r: self._lab.cabling.cut(str(r.get("port"))),
             "mend": lambda r: self._lab.cabling.mend(str(r.get("port"))),

@@ -86,6 +86,11 @@ class Lab:
             await machine.power_off()
             await asyncio.gather(*self._tasks)
 
+    async def power_on(self, name: str) -> None:
+        """Boot a node that is off, on its cables and its disk; nothing when it has power."""
+        if self.machine(name).namespaces is None:
+            await self.reboot(name)
+
     async def start(self, name: str, service: str) -> None:
         """Start a service of a node; see `Machine.start`."""
         machine = self.machine(name)

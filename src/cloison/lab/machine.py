@@ -163,7 +163,7 @@ class Machine:
     def powered(self) -> Namespaces:
         """Return its namespaces; LabError when it is off."""
         if self.namespaces is None:
-            msg = f"{self.design.name} is off; `cloison lab down` and `cloison lab up` start every node again"
+            msg = f"{self.design.name} is off; `cloison lab power {self.design.name} on` boots it"
             raise LabError(msg)
         return self.namespaces
 
