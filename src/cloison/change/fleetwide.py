@@ -45,6 +45,13 @@ def on_each_that_can(
     """Return what `act` returned for each device that it succeeded on, and the error of every other one."""
     done: dict[EquipmentName, Result] = {}
     failed: dict[EquipmentName, CloisonError] = {}
+    if workers == 1:  # one after the other, and none after an error that is nobody's
+        for device in devices:
+            try:
+                done[device] = act(device)
+            except CloisonError as error:
+                failed[device] = error
+        return done, failed
     with ThreadPoolExecutor(max_workers=max(1, min(workers, len(devices))), thread_name_prefix="change") as pool:
         futures = {device: pool.submit(act, device) for device in devices}
         for device, future in futures.items():

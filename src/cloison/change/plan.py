@@ -13,6 +13,7 @@ from cloison.change.fleetwide import on_each
 from cloison.change.order import Via, stages
 from cloison.change.rules import RuleChange, rule_changes
 from cloison.desired import state_of
+from cloison.device.guard import Timer
 from cloison.device.push import changed, difference
 from cloison.errors import InputError
 from cloison.model import EquipmentName, Model, Platform
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cloison.device.contract import Opener, Reader
+    from cloison.device.guard import Guard
     from cloison.intent.network import Intent
 
 _SIZE_LIMIT = 64 * 1024 * 1024
@@ -45,6 +47,12 @@ class DevicePlan(Model):
     """What is emulated in these sections and no evidence about hardware."""
     not_read_back: tuple[str, ...] = ()
     """What these sections set and no daemon shows."""
+    guard: Timer = Timer.NONE
+    """What goes back by itself on this device when nobody confirms."""
+    script: str = ""
+    """SHA-256 of the script that guards the change there."""
+    tunnel_phases: tuple[str, ...] = ()
+    """The loadable tunnels of each phase of a change at both ends; empty when the section does not change."""
 
     def config(self, which: Literal["running", "canonical", "candidate"]) -> Config:
         """Return one of the three as the configuration of the device."""
@@ -71,10 +79,24 @@ class DevicePlan(Model):
         )
 
 
+class Intermediate(Model):
+    """What the proof says of every mixture of old and new devices that the change can stop in."""
+
+    states: int
+    kept: int
+    """The states that keep every invariant, or break none that was not broken before."""
+    interrupted: tuple[str, ...] = ()
+    """What some of them interrupt, one sentence each."""
+    refused: tuple[str, ...] = ()
+    """Why the plan may not be applied as it is, one sentence a reason; empty when it may."""
+    sentence: str = ""
+    """All of it in one sentence."""
+
+
 class Plan(Model):
     """A change over several devices. Nothing in it is secret; text in it that devices wrote is untrusted."""
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     network: str
     """`lab` or `live`."""
     via: Via
@@ -83,6 +105,18 @@ class Plan(Model):
     devices: tuple[DevicePlan, ...]
     stages: tuple[tuple[EquipmentName, ...], ...]
     """The devices in the order in which they are changed, those of one stage at the same time."""
+    revision: str = ""
+    """The git revision of the workspace, followed by `+` when it holds changes; empty outside a repository."""
+    deadline: int = 0
+    """Seconds after which a device that nobody confirmed goes back."""
+    opens: tuple[str, ...] = ()
+    """The flows of the intent that the change opens, in words."""
+    closes: tuple[str, ...] = ()
+    """The flows of the intent that it closes, in words."""
+    conversations: tuple[str, ...] = ()
+    """The flows that it opens as words of conntrack(8), to be forgotten where the change is taken back."""
+    intermediate: Intermediate | None = None
+    """What every mixture of old and new does; None when it was not computed."""
 
     @property
     def sha256(self) -> str:
@@ -139,9 +173,10 @@ def only(config: Config, sections: Collection[SectionName] | None) -> Config:
     return config.model_copy(update={"sections": tuple(s for s in config.sections if s.name in sections)})
 
 
-def plan_device(reader: Reader, candidate: Config) -> DevicePlan:
+def plan_device(reader: Reader, candidate: Config, guarded: Guard | None = None) -> DevicePlan:
     """Return the plan of one device for the sections of a rendered candidate; see `Reader` for what it raises."""
     canonical, read = reader.canonical(candidate), reader.read()
+    guard = guarded.state() if guarded is not None else None
     return DevicePlan(
         device=reader.device,
         platform=reader.platform,
@@ -150,7 +185,19 @@ def plan_device(reader: Reader, candidate: Config) -> DevicePlan:
         candidate=candidate.sections,
         emulated=read.facts.emulated if SectionName.FIBRE in candidate.names else (),
         not_read_back=read.facts.not_read_back if SectionName.TUNNELS in candidate.names else (),
+        guard=guard.timer if guard is not None else Timer.NONE,
+        script=guard.script if guard is not None else "",
+        tunnel_phases=_tunnel_phases(reader, read.config, candidate, canonical),
     )
+
+
+def _tunnel_phases(reader: Reader, running: Config, candidate: Config, canonical: Config) -> tuple[str, ...]:
+    if SectionName.TUNNELS not in changed(running, canonical):
+        return ()
+    from cloison.change.links import tunnel_phases
+
+    old = reader.loadable(running, SectionName.TUNNELS).text
+    return tunnel_phases(old, candidate.section(SectionName.TUNNELS).text)
 
 
 def make(
@@ -173,7 +220,7 @@ def make(
     def plan_one(name: EquipmentName) -> DevicePlan:
         device = opener(name)
         try:
-            return plan_device(device.reader, only(rendered[name], sections))
+            return plan_device(device.reader, only(rendered[name], sections), device.guard)
         finally:
             device.close()
 
@@ -199,14 +246,19 @@ def save(plan: Plan, folder: Path) -> Path:
     return file
 
 
-def load(file: Path) -> Plan:
-    """Return a saved plan; InputError when it is not one, WorkspaceError when it cannot be read."""
+def read(file: Path) -> Plan:
+    """Return the plan in a file; InputError when it is not one, WorkspaceError when it cannot be read."""
     content = read_start(file, _SIZE_LIMIT)
     try:
-        plan = Plan.model_validate_json(content[:_SIZE_LIMIT])
+        return Plan.model_validate_json(content[:_SIZE_LIMIT])
     except (ValidationError, RecursionError) as error:
         msg = f"{file}: not a plan of this version; make it again with `cloison plan`"
         raise InputError(msg) from error
+
+
+def load(file: Path) -> Plan:
+    """Return a saved plan; InputError when it is not one, WorkspaceError when it cannot be read."""
+    plan = read(file)
     if file.stem != plan.sha256[: len(file.stem)] or not file.stem:
         msg = f"{file}: its name is not the hash of what it holds; it was altered, or renamed. Make it again"
         raise InputError(msg)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Interface, IPv6Interface
 
     from cloison.device.guard import Guard
+    from cloison.device.job import Load
     from cloison.model import EquipmentName, Platform
     from cloison.optics import Reading
     from cloison.render.config import Config, Section, SectionName
@@ -87,6 +88,15 @@ class Reader(Protocol):
         """Return a section as it runs in a text that can be loaded, without what no section could hold.
 
         Raises LoadError when it holds what nobody can make again.
+        """
+
+    def tracked(self) -> str:
+        """Return the tracked connections as conntrack(8) lists them with `-o extended`; nothing where none are."""
+
+    def prepared(self, running: Config, section: Section) -> Load:
+        """Return what the guard of the device is given to make what runs equal to a loadable section.
+
+        Raises LoadError for a text that has no known form.
         """
 
 

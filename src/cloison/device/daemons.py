@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cloison.device.batch import run_batch
+from cloison.device.batch import must, run_batch, step
 from cloison.device.capabilities import PLATFORMS
 from cloison.device.contract import Running
 from cloison.device.edge import EdgeLoading, EdgeReading
@@ -12,6 +12,7 @@ from cloison.device.facts import fact_steps, facts_of
 from cloison.device.fibre import FibreLoading, FibreReading
 from cloison.device.interfaces import InterfacesReading
 from cloison.device.interfaces_load import InterfacesLoading
+from cloison.device.loading import load_of
 from cloison.device.rows import SwitchLoading, SwitchReading, rebuilding
 from cloison.device.ruleset import FilterLoading, FilterReading
 from cloison.device.section import Answers, joined
@@ -22,6 +23,7 @@ from cloison.render.config import Config, Section, SectionName
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from cloison.device.job import Load
     from cloison.device.section import LoadableSection, ReadableSection
     from cloison.model import EquipmentName, Platform
     from cloison.transport.base import Runner
@@ -98,6 +100,15 @@ class DaemonReader:
             except ValueError as error:
                 raise LoadError(running.device, f"section {name} cannot be put back: {error}") from error
         return Section(name=name, text=text)
+
+    def tracked(self) -> str:
+        """Return the tracked connections; see `cloison.device.contract.Reader`."""
+        answers = run_batch(self.runner, [step("tracked", "conntrack", "-L", "-o", "extended")], self.seconds)
+        return must(self._device, answers["tracked"], "the tracked connections")
+
+    def prepared(self, running: Config, section: Section) -> Load:
+        """Return what the guard is given for a section; see `cloison.device.contract.Reader`."""
+        return load_of(self._platform, running.section(section.name), section)
 
     def _readings_of(self, candidate: Config) -> list[ReadableSection]:
         unknown = [name for name in candidate.names if name not in self.sections]

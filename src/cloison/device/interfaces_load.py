@@ -68,9 +68,14 @@ def removal_script(extra: Iterable[str]) -> str:
 
     A setting is not taken away: the candidate's own value is written over it.
     """
-    calls = [call for line in sorted(extra, key=place_of, reverse=True) if (call := _removal(line.split()))]
     # What hung on something that is gone already is gone too: what is left over shows when it is read back.
-    return "".join(f"{shlex.join(call)} 2>/dev/null || :\n" for call in calls)
+    return "".join(f"{call} 2>/dev/null || :\n" for call in removals(extra))
+
+
+def removals(extra: Iterable[str]) -> list[str]:
+    """Return the calls of ip(8) and tc(8) that take lines away, the last made first."""
+    calls = [_removal(line.split()) for line in sorted(extra, key=place_of, reverse=True)]
+    return [shlex.join(call) for call in calls if call]
 
 
 def _removal(words: list[str]) -> list[str]:
