@@ -55,6 +55,14 @@ class Session:
         """Return what opens connections from a place (the administration station, a technician's laptop)."""
         return DirectDialer(str(place)) if self.lab is None else self.lab.dialer(place)
 
+    def devices_of(self, sites: Collection[str] | None) -> tuple[EquipmentName, ...]:
+        """Return the devices of some sites, all of them for none; InputError for a site that there is not."""
+        unknown = sorted(set(sites or ()) - set(self.intent.site_by_name))
+        if unknown:
+            msg = f"no site {unknown[0]}; expected one of {', '.join(sorted(self.intent.site_by_name))}"
+            raise InputError(msg)
+        return tuple(device.name for device in self.intent.devices if not sites or device.name.site in sites)
+
     def default_via(self, sites: Collection[str] | None = None) -> Via:
         """Return `tunnel` once every one of the sites was applied and verified, `local` while nothing is."""
         wanted = {str(name) for name in sites} if sites else {str(site.name) for site in self.intent.sites}

@@ -63,13 +63,8 @@ def via_of(session: Session, via: str | None, sites: Sequence[str] | None) -> Vi
 def _make_plan(session: Session, via: Via, sites: Sequence[str] | None) -> Plan:
     from cloison.change.plan import make
     from cloison.cli.output import progress
-    from cloison.errors import InputError
 
-    unknown = sorted(set(sites or ()) - set(session.intent.site_by_name))
-    if unknown:
-        msg = f"no site {unknown[0]}; expected one of {', '.join(sorted(session.intent.site_by_name))}"
-        raise InputError(msg)
-    devices = [device.name for device in session.intent.devices if not sites or device.name.site in sites]
+    devices = session.devices_of(sites)
     with progress("plan") as narrate:
         narrate(f"reading {len(devices)} devices, via {via}")
         return make(
