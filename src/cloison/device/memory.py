@@ -6,8 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cloison.device.contract import Device, Facts, Running
+from cloison.device.guard import Timer
+from cloison.device.job import Load
+from cloison.device.memory_connection import MemoryConnection
+from cloison.device.memory_guard import MemoryGuard
+from cloison.device.memory_world import FaultKind, Operation, World
 from cloison.device.section import joined, lines_of
-from cloison.errors import LoadError, TransportError
+from cloison.errors import DeviceError, HostKeyError, LoadError, TransportError
 from cloison.render.config import Config, Section, SectionName
 
 if TYPE_CHECKING:
@@ -17,11 +22,18 @@ if TYPE_CHECKING:
 
 FIRST_REFUSED = "refuse"
 """A line that begins with this word is refused by every section, as a tool refuses what it does not know."""
+BY_HAND = "# by hand"
+"""The line that somebody adds."""
+BOOT_SECONDS = 20.0
+"""How long a device that starts anew is away."""
 
 
 @dataclass
 class MemoryDevice:
-    """What one device runs, and what befalls it. Reader and writer at once; `open` gives the two apart."""
+    """What one device runs, and what befalls it. Reader and writer at once; `open` gives the two apart, and a guard.
+
+    It starts with what it runs when it is made, until a change is confirmed (`settle` says otherwise).
+    """
 
     device: EquipmentName
     platform: Platform
@@ -40,12 +52,44 @@ class MemoryDevice:
     """What stays down when it is asked to come up."""
     opened: int = 0
     """How many connections were opened."""
+    world: World = field(default_factory=World)
+    """Where it lives; a world of its own when none is given."""
+    timer: Timer = Timer.TICKER
+    """What runs its dead-man; with NONE it has no guard."""
+    conversations: list[str] = field(default_factory=list)
+    """The connections that it tracks, as lines of `conntrack -L`."""
+    boots: int = 1
+    """How often it started; a connection does not outlive a start."""
+    disk_full: bool = False
+    timer_alive: bool = True
+    revert_fails: bool = False
+    host_key_changed: bool = False
+    unreachable_until: float = 0.0
+    """The instant of the world until which nothing arrives."""
+    unheard_until: float = 0.0
+    """The instant of the world until which no reply comes through."""
+    befalls: set[FaultKind] = field(default_factory=set)
+    """What befalls the call that is under way."""
+
+    def __post_init__(self) -> None:
+        """Make the guard, which boots with what runs now."""
+        self.guard = MemoryGuard(self)
 
     def open(self) -> Device:
         """Return the device over a new connection; raise TransportError when it is not reachable."""
-        self._reach()
-        self.opened += 1
-        return Device(reader=self, writer=self, close=lambda: None)
+        return self.world.exchange(self, Operation.OPEN, self._open)
+
+    def settle(self) -> None:
+        """Make what runs now what the device starts with."""
+        self.guard.settle()
+
+    def reboot(self) -> None:
+        """Start anew: connections die, what was confirmed last is loaded, what was pending is dropped."""
+        self.boots += 1
+        self.unreachable_until = max(self.unreachable_until, self.world.now + BOOT_SECONDS)
+        self.guard.boot()
+
+    # --- what it is asked ------------------------------------------------------------------------------------------
 
     def read(self) -> Running:
         """Return what runs."""
@@ -61,20 +105,83 @@ class MemoryDevice:
         """Return the section as it runs: text here is the same read and loaded."""
         return running.section(name)
 
+    def prepared(self, running: Config, section: Section) -> Load:
+        """Return the section as its guard loads it: text here is the same rendered and loaded."""
+        del running
+        return Load(section.name, section.text)
+
+    def tracked(self) -> str:
+        """Return the connections that it tracks."""
+        self._reach()
+        return joined(self.conversations)
+
     def load(self, section: Section) -> None:
         """Make the running section equal to this one."""
         self._reach()
-        text = self._accepted(section)
-        if self.on_load is not None:
-            self.on_load(self, section)
-        self.running[section.name] = text
-        self.loaded.append(section.name)
+        self._make(section)
 
     def bring_up(self, section: Section) -> tuple[str, ...]:
         """Return what stays down."""
         self._reach()
         self.raised.append(section.name)
         return self.down
+
+    # --- what befalls it -------------------------------------------------------------------------------------------
+
+    def keep(self, load: Load) -> None:
+        """Make a section equal to what its guard was given."""
+        self._make(Section(name=load.section, text=load.text))
+
+    def interrupted(self, loaded: int) -> None:
+        """Lose power, or the process that loads, where the call that is under way is to be interrupted."""
+        if FaultKind.REBOOT_WITHIN in self.befalls:
+            self.reboot()
+            raise TransportError(self.device, "the connection is gone")
+        if FaultKind.HALF_DONE in self.befalls and loaded:
+            raise DeviceError(self.device, "what loads the section was killed (signal 9)")
+
+    def edit_by_hand(self) -> None:
+        """Add a line to the first section, as somebody does who asks nobody."""
+        name = self.sections[0]
+        self.running[name] = f"{self.running.get(name, '')}{BY_HAND}\n"
+
+    def befall(self, kind: FaultKind) -> None:
+        """Suffer something at once, or keep it for the call that is under way."""
+        match kind:
+            case FaultKind.REBOOT_BEFORE:
+                self.reboot()
+            case FaultKind.HAND_EDIT:
+                self.edit_by_hand()
+            case FaultKind.DISK_FULL:
+                self.disk_full = True
+            case FaultKind.TIMER_KILLED:
+                self.timer_alive = False
+            case FaultKind.REVERT_FAILS:
+                self.revert_fails = True
+            case FaultKind.HOST_KEY:
+                self.host_key_changed = True
+            case _:
+                self.befalls.add(kind)
+
+    def _open(self) -> Device:
+        if self.host_key_changed:
+            raise HostKeyError(self.device, "shows another host key than the pinned one")
+        self.opened += 1
+        connection = MemoryConnection(self)
+        guard = None if self.timer is Timer.NONE else connection
+        return Device(reader=connection, writer=connection, close=connection.close, guard=guard)
+
+    def _make(self, section: Section) -> None:
+        text = self._accepted(section)
+        if self.on_load is not None:
+            self.on_load(self, section)
+        if FaultKind.REFUSE in self.befalls:
+            raise LoadError(self.device, f"section {section.name} is refused: by the daemon")
+        self.running[section.name] = text
+        self.loaded.append(section.name)
+        if FaultKind.WRITE_OTHERWISE in self.befalls:
+            self.befalls.remove(FaultKind.WRITE_OTHERWISE)
+            self.running[section.name] = f"{text}otherwise\n"
 
     def _reach(self) -> None:
         if not self.reachable:
