@@ -71,6 +71,13 @@ def test_process_stands_still_at_the_point_until_it_is_let_go() -> None:
     assert said.splitlines() == ["here/left", "end"]
 
 
+def test_the_points_that_are_passed_are_listed(tmp_path: Path) -> None:
+    child = start(CLOISON_CRASH_LIST=str(tmp_path / "list"), CLOISON_CRASH_AT="armed:3")
+    child.communicate(timeout=30)
+    passed = (tmp_path / "list").read_text(encoding="utf-8").splitlines()
+    assert passed == ["armed@here/left", "armed@here/right", "armed@here/left"]
+
+
 @pytest.mark.parametrize("wanted", ["nowhere", "armed:0", "armed@", "armed:x", "ARMED"])
 def test_what_is_no_point_is_said_with_those_there_are(wanted: str) -> None:
     child = start(CLOISON_CRASH_AT=wanted)

@@ -2,8 +2,8 @@
 
 `CLOISON_CRASH_AT=<point>[@<device>][:<n>]` sends SIGKILL to the process the n-th time (1 by default) that it comes to
 the point, on that device or on any; `CLOISON_PAUSE_AT` sends SIGSTOP instead, so that whoever waits for it
-(waitpid(2), WUNTRACED) can injure the network at that very moment and let it go on with SIGCONT. Without either, a
-point does nothing.
+(waitpid(2), WUNTRACED) can injure the network at that very moment and let it go on with SIGCONT. `CLOISON_CRASH_LIST`
+names a file that every point passed is appended to, a line each. Without any of them, a point does nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import signal
 import threading
 from collections import Counter
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cloison.errors import InputError
@@ -71,6 +72,9 @@ _lock = threading.Lock()
 
 def crash_point(point: CrashPoint, device: EquipmentName | str = "") -> None:
     """Die here, or stand still, where the environment says so. Raises InputError for what is no point."""
+    if name := os.environ.get("CLOISON_CRASH_LIST"):
+        with Path(name).open("a", encoding="utf-8") as file:
+            file.write(f"{point}@{device}\n" if device else f"{point}\n")
     for variable, number in (("CLOISON_CRASH_AT", signal.SIGKILL), ("CLOISON_PAUSE_AT", signal.SIGSTOP)):
         wanted = os.environ.get(variable)
         if wanted and _reached(variable, wanted, point, device):
