@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from cloison.change.order import Via
 from cloison.errors import InputError, LabError
-from cloison.fleet.reach import Reach
+from cloison.fleet.reach import NO_KEY, Reach
 from cloison.intent.load import load
 from cloison.lab.client import LabClient
 from cloison.lab.credentials import kept
@@ -40,16 +40,23 @@ class Session:
     workspace: Workspace
     network: Network
     intent: Intent
-    key_file: Path
-    """The private SSH key of whoever runs the command."""
+    key: Path | None
+    """The private SSH key of whoever runs the command; None where nobody logs in."""
     lab: LabClient | None
     """The twin; None on the live network."""
     host_keys: Mapping[EquipmentName, HostKeyFingerprint]
     """The twin's, which are made with it; none on the live network, whose keys are in the inventory."""
 
+    @property
+    def key_file(self) -> Path:
+        """The private SSH key of whoever runs the command; InputError where nobody logs in."""
+        if self.key is None:
+            raise InputError(NO_KEY)
+        return self.key
+
     def reach(self, via: Via) -> Reach:
         """Return how devices are reached, for changes and read-back."""
-        return Reach(self.intent, via, self.key_file, self.dialer_at, self.host_keys)
+        return Reach(self.intent, via, self.key, self.dialer_at, self.host_keys)
 
     def dialer_at(self, place: EquipmentName) -> Dialer:
         """Return what opens connections from a place (the administration station, a technician's laptop)."""
@@ -73,21 +80,22 @@ class Session:
         file = self._confirmed_file()
         file.parent.mkdir(parents=True, exist_ok=True)
         known = sorted(self._confirmed() | {str(site) for site in sites})
-        file.write_text(json.dumps({"twin": self._twin(), "sites": known}) + "\n", encoding="utf-8")
+        file.write_text(json.dumps({"twin": self.life, "sites": known}) + "\n", encoding="utf-8")
 
     def _confirmed(self) -> set[str]:
         try:
             known = json.loads(self._confirmed_file().read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return set()
-        return set(known["sites"]) if known.get("twin") == self._twin() else set()
+        return set(known["sites"]) if known.get("twin") == self.life else set()
 
     def _confirmed_file(self) -> Path:
         folder = self.workspace.state / "live" if self.lab is None else self.lab.folder.path
         return folder / "confirmed.json"
 
-    def _twin(self) -> str | None:
-        """Return what tells this life of the twin from the one before: it boots in its factory state."""
+    @property
+    def life(self) -> str | None:
+        """What tells this life of the twin from the one before: it boots in its factory state."""
         return None if self.lab is None else self.lab.status().born
 
 
@@ -98,16 +106,18 @@ def open_session(
     *,
     key: Path | None = None,
     role: str = ENGINEER,
+    logs_in: bool = True,
 ) -> Session:
     """Return the session of a command; `key` is needed on the live network, where there is no key of the twin's.
 
-    Raises IntentError, LabError when the twin is not up, InputError without a key.
+    A session in which nobody logs in can ask devices for their host keys and no more: it needs no key, and a live
+    network's devices may lack a pinned one. Raises IntentError, LabError when the twin is not up, InputError without a
+    key.
     """
-    intent = load(workspace, network)
+    intent = load(workspace, network if logs_in else Network.LAB)  # the live network's rule is that all are pinned
     if network is Network.LIVE:
-        if key is None:
-            msg = "the live network is reached with a key of yours: name its file by --key"
-            raise InputError(msg)
+        if key is None and logs_in:
+            raise InputError(NO_KEY)
         return Session(workspace, network, intent, key, None, {})
     client = LabClient(workspace.root, lab_name)
     client.status()  # its error says what is the matter, and what to do about it

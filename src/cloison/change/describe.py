@@ -44,6 +44,11 @@ def next_command(plan: Plan) -> str:
 
 
 def _lines(plan: Plan) -> Iterator[str]:
+    if plan.opens or plan.closes:
+        yield "Flows that the intent opens and closes:"
+        yield from (f"  + {flow}" for flow in plan.opens)
+        yield from (f"  - {flow}" for flow in plan.closes)
+        yield ""
     if plan.rules:
         yield HEADING
         for change in plan.rules:
@@ -51,11 +56,28 @@ def _lines(plan: Plan) -> Iterator[str]:
         yield ""
     for device in plan.changed:
         yield from _device(device)
+    if plan.changed:
+        yield from _course(plan)
     yield tally(plan)
-    if plan.via is Via.TUNNEL and any(SectionName.TUNNELS in device.changed for device in plan.changed):
-        yield "A changed tunnels section is refused through its own tunnel: plan and apply with --via local."
     if command := next_command(plan):
         yield f"next: {command}"
+
+
+def _course(plan: Plan) -> Iterator[str]:
+    """Yield how the change would go: its order, what guards it, and what every state in between does."""
+    yield f"intent {plan.intent[:12]}{f', revision {plan.revision[:12]}' if plan.revision else ''}"
+    if plan.revision.endswith("+"):
+        yield "the workspace holds changes that no revision has"
+    changed = {device.device for device in plan.changed}
+    stages = [", ".join(name for name in stage if name in changed) for stage in plan.stages]
+    yield f"order: {'; then '.join(stage for stage in stages if stage)}"
+    if any(device.tunnel_phases for device in plan.devices):
+        yield "tunnels: the ends that answer take old and new; then those that start; then new alone"
+    guards = sorted({f"{device.guard} ({device.script[:12] or 'no script'})" for device in plan.changed})
+    yield f"guard: {', '.join(guards)}; a device that nobody confirms goes back after {plan.deadline} s"
+    if plan.intermediate is not None:
+        yield plan.intermediate.sentence
+        yield from (f"REFUSED: {reason}" for reason in plan.intermediate.refused)
 
 
 def _device(device: DevicePlan) -> Iterator[str]:

@@ -79,6 +79,12 @@ def workspace_at(workspace: Workspace, revision: str) -> Iterator[Workspace]:
         yield Workspace(root, workspace.network)
 
 
+def revision_now(workspace: Workspace) -> str:
+    """Return the commit that the workspace is at, with `+` when its data holds changes; empty outside a repository."""
+    git = _Git(workspace)
+    return git.now()
+
+
 class _Git:
     """Asks git about the repository of one workspace."""
 
@@ -107,6 +113,15 @@ class _Git:
             )
             raise InputError(msg)
         return commit
+
+    def now(self) -> str:
+        """Return the commit of the work tree, followed by `+` when a file of the workspace's data differs from it."""
+        try:
+            found = self._run("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+            differs = self._run("status", "--porcelain", "--", *FOLDERS) if found else None
+        except InputError:  # git is not installed: there is no revision to tell
+            return ""
+        return f"{found.decode('ascii', 'replace').strip()}{'+' if differs else ''}" if found else ""
 
     def blobs(self, commit: str, revision: str) -> list[_Blob]:
         """Return the files of the workspace's data at a commit; InputError when one of them cannot be taken."""

@@ -1,0 +1,256 @@
+"""One change on a network, from what is declared to what became of it: composes plan, proof, transaction and gate.
+
+What a change must not see itself (the proof, the probes, the validators) is handed to it here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import getpass
+import json
+import os
+import shutil
+import socket
+import time
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from cloison.change import plan as planning
+from cloison.change.apply import check
+from cloison.change.deadline import deadline_of
+from cloison.change.effects import Effects
+from cloison.change.fleetwide import on_each
+from cloison.change.flows import closed, in_words, opened, tracked
+from cloison.change.gate import NothingWatched
+from cloison.change.journal import Event, Run, begin, find, runs
+from cloison.change.outcome import Decision, Result
+from cloison.change.resuming import Status, resume, status
+from cloison.change.transaction import Transaction
+from cloison.errors import RefusedError
+from cloison.intent.load import load
+from cloison.workspace import INVENTORY, Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from cloison.change.gate import Watch
+    from cloison.change.order import Via
+    from cloison.change.plan import Plan
+    from cloison.intent.network import Intent
+    from cloison.model import EquipmentName
+    from cloison.render.config import Config
+    from cloison.session import Session
+
+_NETWORK = "network.json"
+_LOCK = "lock"
+
+
+class GateKind(StrEnum):
+    """How much the gate asks before a change is decided. Each asks what the one before it asks, and more."""
+
+    PROOF = "proof"
+    """Management, dead-man, read-back, and the proof over what was read back."""
+    FLOWS = "flows"
+    """Also the flows that opened, closed and must survive, over new sessions and over ones opened before."""
+    AUDIT = "audit"
+    """Also every validator, before and after: no verdict may be worse."""
+
+
+def _tell_nobody(_event: str) -> None:
+    """Say nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """Changes on the network of one session."""
+
+    session: Session
+    gate: GateKind = GateKind.FLOWS
+    narrate: Callable[[str], None] = field(default=_tell_nobody)
+    """Told what is done, as it is done."""
+
+    # --- planning ---------------------------------------------------------------------------------------------------
+
+    def plan(
+        self, via: Via, sites: Sequence[str] | None = None, *, deadline: int | None = None, revision: str = ""
+    ) -> Plan:
+        """Return the plan that makes the devices of some sites (all by default) run what is declared.
+
+        Everything is read and proved; nothing is changed. Raises what `cloison.change.plan.make` raises.
+        """
+        session = self.session
+        devices = session.devices_of(sites)
+        self.narrate(f"reading {len(devices)} devices, via {via}")
+        made = planning.make(
+            session.intent,
+            session.workspace.templates,
+            session.reach(via),
+            network=session.network.value,
+            via=via,
+            devices=devices,
+        )
+        if not made.changed:
+            return made
+        before = self.previous_intent()
+        coming, going = opened(before, session.intent), closed(before, session.intent)
+        made = made.model_copy(
+            update={
+                "revision": revision,
+                "deadline": deadline or deadline_of(made, self._watch_seconds()),
+                "opens": tuple(map(in_words, coming)),
+                "closes": tuple(map(in_words, going)),
+                "conversations": tuple(dict.fromkeys(map(tracked, coming))),
+            }
+        )
+        return made.model_copy(update={"intermediate": self._intermediate(made, before)})
+
+    def _intermediate(self, made: Plan, before: Intent | None) -> planning.Intermediate:
+        from cloison.gate.mixtures import intermediate
+
+        self.narrate("proving every mixture of old and new")
+        intent = self.session.intent
+        others = self.read_others(made)
+        return intermediate(before or intent, intent, made, others)
+
+    def read_others(self, made: Plan) -> Mapping[EquipmentName, Config]:
+        """Return what the devices run that a plan is not about. Raises the errors of those that cannot be read."""
+        planned = {device.device for device in made.devices}
+        names = [device.name for device in self.session.intent.devices if device.name not in planned]
+        opener = self.session.reach(made.via)
+
+        def read(name: EquipmentName) -> Config:
+            device = opener(name)
+            try:
+                return device.reader.read().config
+            finally:
+                device.close()
+
+        return on_each(names, read, self.session.intent.workers) if names else {}
+
+    def _watch_seconds(self) -> int:
+        return {GateKind.PROOF: 0, GateKind.FLOWS: 30, GateKind.AUDIT: 120}[self.gate]
+
+    # --- carrying out -----------------------------------------------------------------------------------------------
+
+    def apply(self, made: Plan) -> Result:
+        """Carry a plan out as one transaction, and return what became of it.
+
+        Raises RefusedError, with nothing changed, for a plan that is stale or that has a state in which isolation
+        breaks, and what `Transaction.go` raises.
+        """
+        session = self.session
+        check(made, session.intent, session.workspace.templates)
+        if not made.changed:
+            return Result(run="", plan=made.sha256, decision=Decision.NO_CHANGE)
+        if made.intermediate is not None and made.intermediate.refused:
+            msg = f"the plan is refused: {made.intermediate.refused[0]}"
+            raise RefusedError(msg)
+        run = begin(made, self.changes, self._keep)
+        with self.holding(run):
+            result = Transaction(made, run, self.effects(run, made)).go()
+        if result.decision in {Decision.CONFIRMED, Decision.NO_CHANGE}:
+            session.confirm({device.device.site for device in made.devices})
+        return result
+
+    def status(self, run: Run) -> Status:
+        """Return where a run stands, by the word of every device it is about."""
+        return status(run, self.effects(run, run.plan, watched=False))
+
+    def resume(self, run: Run) -> Result:
+        """Take a run to its end. Raises RefusedError while another process is at it."""
+        made = run.plan
+        with self.holding(run):
+            result = resume(run, self.effects(run, made, watched=False))
+        if result.decision is Decision.CONFIRMED:
+            self.session.confirm({device.device.site for device in made.devices})
+        return result
+
+    def effects(self, run: Run, made: Plan, *, watched: bool = True) -> Effects:
+        """Return the world that a transaction of this network touches."""
+        from cloison.gate.proof import ProofOfTheNetwork
+        from cloison.gate.refusals import RefusedConversations
+
+        session = self.session
+
+        def write(event: Event, device: EquipmentName | None = None, detail: str = "") -> None:
+            run.write(event, device, detail)
+            self.narrate(f"{device or 'all'}: {event} {detail.splitlines()[0] if detail else ''}")
+
+        before = self.previous_intent() or session.intent
+        old = {device.device: device.config("running") for device in made.devices}
+        return Effects(
+            opener=session.reach(made.via),
+            journal=write,
+            monotonic=time.monotonic,
+            sleep=time.sleep,
+            proof=ProofOfTheNetwork(session.intent, (before, old)) if watched else None,
+            refusals=RefusedConversations(),
+            watch=self._watch(made, before) if watched else NothingWatched(),
+            owner=f"{getpass.getuser()}@{socket.gethostname()}"[:80],
+            workers=session.intent.workers,
+        )
+
+    def _watch(self, made: Plan, before: Intent) -> Watch:
+        if self.gate is GateKind.PROOF:
+            return NothingWatched()
+        from cloison.gate.watch import FlowWatch
+
+        sites = sorted({device.device.site for device in made.changed})
+        return FlowWatch(self.session, before, self.session.intent, sites, full=self.gate is GateKind.AUDIT)
+
+    # --- runs -------------------------------------------------------------------------------------------------------
+
+    @property
+    def changes(self) -> Path:
+        """Where the runs of this network are kept."""
+        lab = self.session.lab
+        name = "live" if lab is None else f"lab-{lab.folder.path.name}"
+        return self.session.workspace.state / "changes" / name
+
+    def find(self, name: str | None) -> Run:
+        """Return a run by the beginning of its name, the last one for None; InputError when there is no one such."""
+        return find(self.changes, name)
+
+    def runs(self) -> tuple[Run, ...]:
+        """Return the runs on this network, the oldest first; on a twin those of its present life."""
+        return tuple(run for run in runs(self.changes) if self._is_of_this_network(run))
+
+    def previous_intent(self) -> Intent | None:
+        """Return what was declared when the last run was confirmed on this network; None when none was."""
+        for run in reversed(self.runs()):
+            if any(e.event is Event.ENDED and e.detail == Decision.CONFIRMED for e in run.entries()):
+                return self.intent_of(run)
+        return None
+
+    def intent_of(self, run: Run) -> Intent:
+        """Return what was declared when a run was made."""
+        return load(Workspace(run.folder, self.session.network), self.session.network)
+
+    def _keep(self, folder: Path) -> None:
+        """Put what is declared beside the plan: a later change is judged against what was declared before it."""
+        shutil.copytree(self.session.workspace.inventory, folder / INVENTORY, symlinks=True)
+        (folder / _NETWORK).write_text(json.dumps({"life": self.session.life}) + "\n", encoding="utf-8")
+
+    def _is_of_this_network(self, run: Run) -> bool:
+        try:
+            kept = json.loads((run.folder / _NETWORK).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        return isinstance(kept, dict) and kept.get("life") == self.session.life
+
+    @contextlib.contextmanager
+    def holding(self, run: Run) -> Iterator[None]:
+        """Hold a run for this process. Raises RefusedError while another process holds it."""
+        descriptor = os.open(run.folder / _LOCK, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                msg = f"run {run.name} is being carried out by another process; wait for it, or end it"
+                raise RefusedError(msg) from error
+            yield
+        finally:
+            os.close(descriptor)
