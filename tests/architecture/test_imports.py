@@ -31,6 +31,9 @@ MAY_IMPORT: dict[str, frozenset[str]] = {  # a room, or one module of a room
     "evidence": frozenset(),
     "lab": frozenset({"intent", "transport", "optics", "pki"}),
     "audit": frozenset({"evidence", "transport"}),
+    "gate": frozenset(
+        {"intent", "change", "prove", "probe", "audit", "evidence", "session", "device", "render.config"}
+    ),
     "doctor": frozenset({"transport"}),
     "session": frozenset({"intent", "transport", "change", "fleet", "lab"}),
 }
