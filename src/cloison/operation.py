@@ -13,12 +13,13 @@ import os
 import shutil
 import socket
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from cloison.change import plan as planning
 from cloison.change.apply import check
+from cloison.change.connections import Connections
 from cloison.change.deadline import deadline_of
 from cloison.change.effects import Effects
 from cloison.change.fleetwide import on_each
@@ -27,6 +28,7 @@ from cloison.change.gate import NothingWatched
 from cloison.change.journal import Event, Run, begin, find, runs
 from cloison.change.outcome import Decision, Result
 from cloison.change.resuming import Status, resume, status
+from cloison.change.rollback import refuse_dependants, rollback_plan
 from cloison.change.transaction import Transaction
 from cloison.errors import RefusedError
 from cloison.intent.load import load
@@ -71,6 +73,14 @@ class Operation:
     gate: GateKind = GateKind.FLOWS
     narrate: Callable[[str], None] = field(default=_tell_nobody)
     """Told what is done, as it is done."""
+    declared_in: Path | None = None
+    """The folder with what is declared, where it is not the workspace's (a change that is taken back)."""
+    kept: dict[Via, Connections] = field(default_factory=dict)
+    """The connections of the last plan, by the way they go: a change that follows at once goes on over them."""
+
+    def told(self, narrate: Callable[[str], None]) -> Operation:
+        """Return the same, told to somebody; what is open stays open for both."""
+        return replace(self, narrate=narrate)
 
     # --- planning ---------------------------------------------------------------------------------------------------
 
@@ -87,7 +97,7 @@ class Operation:
         made = planning.make(
             session.intent,
             session.workspace.templates,
-            session.reach(via),
+            self._connections(via),
             network=session.network.value,
             via=via,
             devices=devices,
@@ -105,9 +115,10 @@ class Operation:
                 "conversations": tuple(dict.fromkeys(map(tracked, coming))),
             }
         )
-        return made.model_copy(update={"intermediate": self._intermediate(made, before)})
+        return made.model_copy(update={"intermediate": self.intermediate_of(made, before)})
 
-    def _intermediate(self, made: Plan, before: Intent | None) -> planning.Intermediate:
+    def intermediate_of(self, made: Plan, before: Intent | None) -> planning.Intermediate:
+        """Return what every mixture of old and new does, between what was declared before and what is now."""
         from cloison.gate.mixtures import intermediate
 
         self.narrate("proving every mixture of old and new")
@@ -119,7 +130,7 @@ class Operation:
         """Return what the devices run that a plan is not about. Raises the errors of those that cannot be read."""
         planned = {device.device for device in made.devices}
         names = [device.name for device in self.session.intent.devices if device.name not in planned]
-        opener = self.session.reach(made.via)
+        opener = self._connections(made.via)
 
         def read(name: EquipmentName) -> Config:
             device = opener(name)
@@ -129,6 +140,38 @@ class Operation:
                 device.close()
 
         return on_each(names, read, self.session.intent.workers) if names else {}
+
+    def _connections(self, via: Via) -> Connections:
+        if via not in self.kept:
+            self.kept[via] = Connections(self.session.reach(via))
+        return self.kept[via]
+
+    def close(self) -> None:
+        """Close what is open; a second call does nothing."""
+        for connections in self.kept.values():
+            connections.close()
+
+    def rollback(self, run: Run) -> tuple[Operation, Plan]:
+        """Return the plan that takes a confirmed run back, and the operation that carries it out.
+
+        It is judged by what was declared before the run. Raises RefusedError when the run was not confirmed, a later
+        one depends on it, nothing was declared before it, or a device no longer runs what it left.
+        """
+        known = self.runs()
+        if not _was_confirmed(run):
+            msg = f"run {run.name} was not confirmed: there is nothing to take back; `cloison status {run.name}` tells"
+            raise RefusedError(msg)
+        refuse_dependants(run, [other for other in known if other.name > run.name and not _came_to_nothing(other)])
+        earlier = [other for other in known if other.name < run.name and _was_confirmed(other)]
+        if not earlier:
+            msg = f"run {run.name} is the first on this network: nothing was declared before it that could be held to"
+            raise RefusedError(msg)
+        intent = self.intent_of(earlier[-1])
+        self.narrate("reading what the devices run")
+        made = rollback_plan(run, self._connections(run.plan.via), planning.intent_digest(intent), intent.workers)
+        then = replace(self, session=replace(self.session, intent=intent), declared_in=earlier[-1].folder / INVENTORY)
+        made = made.model_copy(update={"intermediate": then.intermediate_of(made, self.session.intent)})
+        return then, made
 
     def _watch_seconds(self) -> int:
         return {GateKind.PROOF: 0, GateKind.FLOWS: 30, GateKind.AUDIT: 120}[self.gate]
@@ -142,7 +185,8 @@ class Operation:
         breaks, and what `Transaction.go` raises.
         """
         session = self.session
-        check(made, session.intent, session.workspace.templates)
+        if not made.takes_back:
+            check(made, session.intent, session.workspace.templates)
         if not made.changed:
             return Result(run="", plan=made.sha256, decision=Decision.NO_CHANGE)
         if made.intermediate is not None and made.intermediate.refused:
@@ -183,6 +227,7 @@ class Operation:
         old = {device.device: device.config("running") for device in made.devices}
         return Effects(
             opener=session.reach(made.via),
+            kept=self._connections(made.via),
             journal=write,
             monotonic=time.monotonic,
             sleep=time.sleep,
@@ -221,7 +266,7 @@ class Operation:
     def previous_intent(self) -> Intent | None:
         """Return what was declared when the last run was confirmed on this network; None when none was."""
         for run in reversed(self.runs()):
-            if any(e.event is Event.ENDED and e.detail == Decision.CONFIRMED for e in run.entries()):
+            if _was_confirmed(run):
                 return self.intent_of(run)
         return None
 
@@ -231,7 +276,7 @@ class Operation:
 
     def _keep(self, folder: Path) -> None:
         """Put what is declared beside the plan: a later change is judged against what was declared before it."""
-        shutil.copytree(self.session.workspace.inventory, folder / INVENTORY, symlinks=True)
+        shutil.copytree(self.declared_in or self.session.workspace.inventory, folder / INVENTORY, symlinks=True)
         (folder / _NETWORK).write_text(json.dumps({"life": self.session.life}) + "\n", encoding="utf-8")
 
     def _is_of_this_network(self, run: Run) -> bool:
@@ -254,3 +299,16 @@ class Operation:
             yield
         finally:
             os.close(descriptor)
+
+
+def _ended(run: Run) -> str:
+    return next((entry.detail for entry in reversed(run.entries()) if entry.event is Event.ENDED), "")
+
+
+def _was_confirmed(run: Run) -> bool:
+    return _ended(run) == Decision.CONFIRMED
+
+
+def _came_to_nothing(run: Run) -> bool:
+    """Return True for a run that ended with every device running what it ran before it."""
+    return _ended(run) not in {"", Decision.CONFIRMED}

@@ -37,7 +37,7 @@ class Asking:
 
     def __init__(self, effects: Effects) -> None:
         self.effects = effects
-        self.connections = Connections(effects.opener)
+        self.connections = effects.kept or Connections(effects.opener)
 
     def of_device(self, device: DevicePlan, ask: Callable[[Device], Answer], seconds: float = BACK_SECONDS) -> Answer:
         """Return what `ask` returns for the open device; asked again over a new connection while there is time.

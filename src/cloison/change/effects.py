@@ -11,6 +11,7 @@ from cloison.change.gate import NothingWatched
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cloison.change.connections import Connections
     from cloison.change.crash import CrashPoint
     from cloison.change.gate import Proof, Refusals, Watch
     from cloison.change.journal import Event
@@ -41,6 +42,8 @@ class Effects:
     refusals: Refusals | None = None
     """Tells which tracked connections new rules refuse; None where no device tracks any."""
     watch: Watch = field(default_factory=NothingWatched)
+    kept: Connections | None = None
+    """Connections that are open already, from making the plan; closed by whoever uses them last."""
     owner: str = "somebody"
     """Who holds the leases, for whoever is refused."""
     workers: int = 8

@@ -113,6 +113,8 @@ class Plan(Model):
     """The flows of the intent that the change opens, in words."""
     closes: tuple[str, ...] = ()
     """The flows of the intent that it closes, in words."""
+    takes_back: str = ""
+    """The run that it takes back; empty for a plan that follows from the intent."""
     conversations: tuple[str, ...] = ()
     """The flows that it opens as words of conntrack(8), to be forgotten where the change is taken back."""
     intermediate: Intermediate | None = None

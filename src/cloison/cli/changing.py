@@ -1,8 +1,9 @@
-"""Commands that change a network, or say how far a change came: apply, status, resume."""
+"""Commands that change a network, or say how far a change came: apply, rollback, status, resume."""
 
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,11 +20,12 @@ from cloison.cli.planning import (
     plan_document,
     saved_plan,
 )
-from cloison.cli.running import KeyOption, NetworkOption, SiteOption, ViaOption, open_network
+from cloison.cli.running import KeyOption, NetworkOption, SiteOption, ViaOption, open_network, via_of
 
 if TYPE_CHECKING:
     from cloison.change.outcome import DeviceOutcome, Result
     from cloison.change.plan import Plan
+    from cloison.operation import Operation
 
 RunArgument = Annotated[
     str | None, typer.Argument(metavar="RUN", help="A run, by its name or the beginning of it; by default the last.")
@@ -49,18 +51,49 @@ def apply(  # noqa: PLR0913  one argument an option
     as_json: JsonOption = False,
 ) -> None:
     """Put the declared network on the devices as one transaction: all of them, or none."""
+    session = open_network(context, network, name, key)
+    with closing(operation_of(session, gate)) as operation:
+        if plan_id is None:
+            made = made_plan(operation, via_of(session, via, site), site, deadline)
+        else:
+            made = saved_plan(session, plan_id, via)
+        _carry_out(operation, made, yes=yes, as_json=as_json)
+
+
+def _carry_out(operation: Operation, made: Plan, *, yes: bool, as_json: bool) -> None:
+    """Show a plan, ask, carry it out and show what became of it."""
     from cloison.change.describe import describe
     from cloison.cli.output import print_untrusted, progress
 
-    session = open_network(context, network, name, key)
-    made = made_plan(session, via, site, gate, deadline) if plan_id is None else saved_plan(session, plan_id, via)
     if made.changed and not as_json:
         print_untrusted(describe(made))
     if made.changed and not yes:
         _ask(made)
     with progress("apply") as narrate:
-        result = operation_of(session, gate, narrate).apply(made)
+        result = operation.told(narrate).apply(made)
     show_result(result, made, as_json=as_json)
+
+
+@app.command()
+def rollback(  # noqa: PLR0913  one argument an option
+    context: typer.Context,
+    run: RunArgument = None,
+    *,
+    yes: YesOption = False,
+    gate: GateOption = DEFAULT_GATE,
+    network: NetworkOption = None,
+    name: NameOption = DEFAULT_LAB,
+    key: KeyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take a confirmed change back, as a transaction with the same gate."""
+    from cloison.cli.output import progress
+
+    session = open_network(context, network, name, key)
+    with closing(operation_of(session, gate)) as operation:
+        with progress("plan") as narrate:
+            then, made = operation.told(narrate).rollback(operation.find(run))
+        _carry_out(then, made, yes=yes, as_json=as_json)
 
 
 def _ask(made: Plan) -> None:
@@ -125,7 +158,7 @@ def status(
 
     session = open_network(context, network, name, key)
     with progress("status") as narrate:
-        operation = operation_of(session, DEFAULT_GATE, narrate)
+        operation = operation_of(session, DEFAULT_GATE).told(narrate)
         found = operation.status(operation.find(run))
     if as_json:
         document = found.model_dump(mode="json") | {"sentence": found.sentence, "next": found.next_step}
@@ -154,7 +187,7 @@ def resume(
 
     session = open_network(context, network, name, key)
     with progress("resume") as narrate:
-        operation = operation_of(session, DEFAULT_GATE, narrate)
+        operation = operation_of(session, DEFAULT_GATE).told(narrate)
         found = operation.find(run)
         result = operation.resume(found)
     show_result(result, found.plan, as_json=as_json)

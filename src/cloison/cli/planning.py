@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,8 +13,9 @@ from cloison.cli.lab import DEFAULT_LAB, NameOption
 from cloison.cli.running import KeyOption, NetworkOption, SiteOption, ViaOption, open_network, via_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
+    from cloison.change.order import Via
     from cloison.change.plan import Plan
     from cloison.operation import Operation
     from cloison.session import Session
@@ -37,7 +39,7 @@ GateOption = Annotated[
 DEFAULT_GATE = "flows"
 
 
-def operation_of(session: Session, gate: str, narrate: Callable[[str], None]) -> Operation:
+def operation_of(session: Session, gate: str) -> Operation:
     """Return what changes the network of a session; InputError for a gate that there is not."""
     from cloison.errors import InputError
     from cloison.operation import GateKind, Operation
@@ -45,18 +47,17 @@ def operation_of(session: Session, gate: str, narrate: Callable[[str], None]) ->
     if gate not in set(GateKind):
         msg = f"--gate {gate}: expected one of {', '.join(GateKind)}"
         raise InputError(msg)
-    return Operation(session, GateKind(gate), narrate)
+    return Operation(session, GateKind(gate))
 
 
-def made_plan(session: Session, via: str | None, sites: Sequence[str] | None, gate: str, deadline: int | None) -> Plan:
+def made_plan(operation: Operation, via: Via, sites: Sequence[str] | None, deadline: int | None) -> Plan:
     """Return the plan of a command, with a word on what is done meanwhile."""
     from cloison.cli.output import progress
     from cloison.cli.revision import revision_now
 
     with progress("plan") as narrate:
-        operation = operation_of(session, gate, narrate)
-        way = via_of(session, via, sites)
-        return operation.plan(way, sites, deadline=deadline, revision=revision_now(session.workspace))
+        revision = revision_now(operation.session.workspace)
+        return operation.told(narrate).plan(via, sites, deadline=deadline, revision=revision)
 
 
 def saved_plan(session: Session, plan_id: str, via: str | None) -> Plan:
@@ -97,7 +98,8 @@ def plan(  # noqa: PLR0913  one argument an option
     from cloison.cli.output import print_json, print_untrusted
 
     session = open_network(context, network, name, key)
-    made = made_plan(session, via, site, gate, deadline)
+    with closing(operation_of(session, gate)) as operation:
+        made = made_plan(operation, via_of(session, via, site), site, deadline)
     file = save(made, session.workspace.plans)
     if not as_json:
         print_untrusted(describe(made))
