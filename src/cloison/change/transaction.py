@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from cloison.change.asking import Asking, guard_of, outcome, require_pending
 from cloison.change.crash import CrashPoint
 from cloison.change.fleetwide import on_each, on_each_that_can
+from cloison.change.gate import GateCheck
 from cloison.change.jobs import FIRST_PHASE, DeviceJob, after, job_of
 from cloison.change.journal import Event
 from cloison.change.judging import Judging
@@ -20,13 +21,13 @@ from cloison.change.outcome import Decision, Result, Standing
 from cloison.change.recovery import Recovery
 from cloison.device.guard import Cause, Lease, TransactionState
 from cloison.errors import CloisonError, LoadError, RefusedError
+from cloison.flow import Outcome
 from cloison.render.config import SectionName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from cloison.change.effects import Effects
-    from cloison.change.gate import GateCheck
     from cloison.change.journal import Run
     from cloison.change.plan import DevicePlan, Plan
     from cloison.device.guard import GuardState
@@ -48,6 +49,7 @@ class Transaction:
         self.asking = Asking(effects)
         self._by_name = {device.device: device for device in plan.devices}
         self._jobs: dict[EquipmentName, DeviceJob] = {}
+        self._tunnels: dict[EquipmentName, GateCheck] = {}
         self._started = effects.monotonic()
 
     def go(self) -> Result:
@@ -184,7 +186,11 @@ class Transaction:
             if device.tunnel_phases:
                 section = section.model_copy(update={"text": device.tunnel_phases[phase - 1]})
             down = self.asking.of_device(device, lambda opened: opened.writer.bring_up(section))
-            self.effects.journal(Event.BROUGHT_UP, device.device, f"down: {' '.join(down)}" if down else "")
+            said = f"tunnels that stayed down: {', '.join(down)}" if down else ""
+            self.effects.journal(Event.BROUGHT_UP, device.device, said)
+            self._tunnels[device.device] = GateCheck(
+                name="tunnels", outcome=Outcome.FAIL if down else Outcome.PASS, device=device.device, detail=said
+            )
             self._point(CrashPoint.RAISED, device.device)
 
         self._each(ends, raise_one)
@@ -211,7 +217,7 @@ class Transaction:
         """Return the answers of the gate, and why it is not passed; an empty text when it is."""
         self._point(CrashPoint.GATING)
         judging = Judging(self.plan, self.asking, self.token, {n: job.last for n, job in self._jobs.items()})
-        checks = judging.checks()
+        checks = (*self._tunnels.values(), *judging.checks())
         self.effects.journal(Event.GATE, None, f"{sum(one.passed for one in checks)} of {len(checks)} passed")
         self._point(CrashPoint.GATED)
         failed = [check for check in checks if not check.passed]
