@@ -61,8 +61,8 @@ def mode_of(services: NodeServices, path: str) -> int:
     ("name", "started"),
     [
         ("roussy-le-village/cam-context", "camera nginx chronyd"),
-        ("roussy-le-village/pole-switch", "sshd ovsdb-server ovs-vswitchd rsyslogd chronyd"),
-        ("roussy-le-village/firewall", "sshd ovsdb-server ovs-vswitchd charon rsyslogd chronyd"),
+        ("roussy-le-village/pole-switch", "sshd ovsdb-server ovs-vswitchd guard rsyslogd chronyd"),
+        ("roussy-le-village/firewall", "sshd ovsdb-server ovs-vswitchd charon guard rsyslogd chronyd"),
         ("roussy-le-village/nvr", "sshd recorder nginx rsyslogd chronyd"),
         ("roussy-le-village/live-gateway", "sshd relay rsyslogd chronyd"),
         ("roussy-le-village/operator", "sshd chronyd"),

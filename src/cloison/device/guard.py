@@ -104,13 +104,15 @@ class GuardState:
 
 
 class LeaseError(RefusedError):
-    """Somebody else is changing the device."""
+    """Somebody else is changing the device; or nobody holds the lease that is asked for."""
 
-    def __init__(self, device: str, lease: Lease) -> None:
+    def __init__(self, device: str, lease: Lease | None) -> None:
         self.device, self.lease = device, lease
         super().__init__(
             f"{device}: {lease.owner} is changing it (plan {lease.plan}, for {lease.seconds:.0f} s more); "
             "wait, or ask them"
+            if lease
+            else f"{device}: a change without a lease is refused; its lease has run out or was never taken"
         )
 
 

@@ -33,7 +33,7 @@ DISK_SIZE: Final = "768m"
 """The most that a node's disk may hold; memory is used only for what is written."""
 
 HIDDEN_UNDER_USR: Final = ("local", "src")
-"""Folders of /usr where an administrator keeps their own things: empty in a node."""
+"""Folders of /usr where an administrator keeps their own things: the host's are not seen in a node."""
 FOLDERS: Final = (
     ("dev", 0o755),
     ("etc", 0o755),
@@ -47,6 +47,7 @@ FOLDERS: Final = (
     ("srv", 0o755),
     ("tmp", 0o1777),
     ("usr", 0o755),
+    ("usr/local", 0o755),
     ("var/cache", 0o755),
     ("var/empty", 0o755),
     ("var/lib", 0o755),
@@ -167,7 +168,10 @@ def enter_disk(disk: Path, host_name: str) -> None:
     root = str(disk)
     mount("none", "/", flags=MS_REC | MS_PRIVATE)
     mount(root, root, flags=MS_BIND)
+    own = os.open(f"{root}/usr/local", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)  # the node's, under the host's /usr
     mount(str(_LAYER), f"{root}/usr", flags=MS_BIND | MS_REC)
+    mount(f"/proc/self/fd/{own}", f"{root}/usr/local", flags=MS_BIND)
+    os.close(own)
     for name, mode in (("run", "755"), ("tmp", "1777")):
         mount(name, f"{root}/{name}", "tmpfs", MS_NOSUID | MS_NODEV, f"mode={mode},size=128m")
     for name in ("lock", "sshd"):

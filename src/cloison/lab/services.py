@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from cloison.intent.models import Kind
-from cloison.lab.configure import charon, chrony, nginx, openvswitch, rsyslog, sshd, video
+from cloison.lab.configure import charon, chrony, guard, nginx, openvswitch, rsyslog, sshd, video
 from cloison.lab.configure.identity import TlsIdentity
 from cloison.lab.credentials import asks_for_password
 from cloison.lab.service import NodeFile, NodeServices
@@ -58,6 +58,8 @@ class _Outfit:
             given += openvswitch.open_vswitch()
         if self.secrets.tunnel_certificate and self.secrets.tunnel_key:
             given += self._charon(self.secrets.tunnel_certificate, self.secrets.tunnel_key)
+        if self.equipment.is_device:
+            given += guard.guard()
         for part in (self._video(), self._page(), self._logs(), self._time()):
             given += part
         return given
