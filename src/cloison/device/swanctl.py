@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 Tree = dict[str, "str | tuple[str, ...] | Tree"]
 
@@ -52,6 +52,21 @@ def parse(text: str) -> Tree:
         msg = "a brace or a bracket is not closed"
         raise ValueError(msg)
     return root
+
+
+def write(tree: Mapping[str, object]) -> str:
+    """Return the text of a tree, as `parse` reads it; a tuple becomes a list as the configuration has them."""
+    return "".join(f"{line}\n" for line in _lines(tree, ""))
+
+
+def _lines(tree: Mapping[str, object], indent: str) -> Iterator[str]:
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield f"{indent}{name} {{"
+            yield from _lines(value, indent + "\t")
+            yield f"{indent}}}"
+        else:
+            yield f"{indent}{name} = {', '.join(value) if isinstance(value, tuple) else value}".rstrip(" ")
 
 
 def listed_connections(printed: str) -> Tree:
