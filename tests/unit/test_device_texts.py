@@ -20,7 +20,7 @@ from cloison.device.edge import canonical_flows
 from cloison.device.fibre import FibreReading
 from cloison.device.interfaces import InterfacesReading
 from cloison.device.interfaces_load import make_script, removal_script
-from cloison.device.rows import canonical_rows, parse_dump, rebuilding, transaction
+from cloison.device.rows import canonical_rows, own_rows, parse_dump, rebuilding, transaction
 from cloison.device.ruleset import without_dynamic_elements
 from cloison.device.section import Answers
 from cloison.errors import CloisonError, DeviceError, LoadError
@@ -502,3 +502,10 @@ def test_another_text_is_no_document(text: str) -> None:
 
 def test_scratch_sign_is_what_steps_are_written_with() -> None:
     assert SCRATCH == "@/"
+
+
+def test_foreign_rows_are_not_made_again() -> None:
+    shown = "bridge br0 fail_mode=secure mirrors=br0/spy\nmirror br0/spy select_all=true\nport br0/p1 qos=q tag=120\n"
+    assert rebuilding(own_rows(shown + "qos q type=linux-htb\n")) == (
+        "--if-exists del-br br0\nadd-br br0\nset bridge br0 fail_mode=secure\nadd-port br0 p1\nset port p1 tag=120\n"
+    )

@@ -13,7 +13,7 @@ from cloison.device.fibre import FibreLoading, FibreReading
 from cloison.device.interfaces import InterfacesReading
 from cloison.device.interfaces_load import InterfacesLoading
 from cloison.device.loading import load_of
-from cloison.device.rows import SwitchLoading, SwitchReading, rebuilding
+from cloison.device.rows import SwitchLoading, SwitchReading, own_rows, rebuilding
 from cloison.device.ruleset import FilterLoading, FilterReading
 from cloison.device.section import Answers, joined
 from cloison.device.tunnels import TunnelsLoading, TunnelsReading
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from cloison.transport.base import Runner
 
 
-_FINDINGS = ("foreign ", "differs: ")
+_FINDINGS = ("foreign ", "differs: ", "neighbour ", "qdisc ")
 """What begins a line that a reading adds to a section and that no section holds."""
 
 
@@ -95,10 +95,7 @@ class DaemonReader:
         lines = running.section(name).text.splitlines()
         text = joined([line for line in lines if not line.startswith(_FINDINGS)])
         if name is SectionName.SWITCH:
-            try:
-                text = rebuilding(text)
-            except ValueError as error:
-                raise LoadError(running.device, f"section {name} cannot be put back: {error}") from error
+            text = rebuilding(own_rows(text))
         return Section(name=name, text=text)
 
     def tracked(self) -> str:
@@ -108,7 +105,7 @@ class DaemonReader:
 
     def prepared(self, running: Config, section: Section) -> Load:
         """Return what the guard is given for a section; see `cloison.device.contract.Reader`."""
-        return load_of(self._platform, running.section(section.name), section)
+        return load_of(self._device, self._platform, running.section(section.name), section)
 
     def _readings_of(self, candidate: Config) -> list[ReadableSection]:
         unknown = [name for name in candidate.names if name not in self.sections]

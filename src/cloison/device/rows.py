@@ -235,6 +235,17 @@ _MAPS = frozenset({"other_config", "external_ids", "options", "bfd", "lldp"})
 _OWN_TABLES = ("bridge", "port", "interface")
 
 
+_REFERENCES = frozenset("mirrors controller netflow sflow ipfix flow_tables auto_attach qos".split())  # noqa: SIM905
+"""Columns of own rows that hold rows of tables that no section declares."""
+
+
+def own_rows(canonical: str) -> str:
+    """Return the rows that a section could hold, without what they hold of others: a mirror, a controller."""
+    rows = [line.split(" ") for line in lines_of(canonical)]
+    own = [[word for word in row if word.partition("=")[0] not in _REFERENCES] for row in rows if row[0] in _OWN_TABLES]
+    return joined([" ".join(row) for row in own])
+
+
 def rebuilding(canonical: str) -> str:
     """Return the section that makes these rows, one ovs-vsctl sub-command a line, from their canonical text.
 
