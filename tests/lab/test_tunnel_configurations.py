@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from cloison.intent.load import load
-from cloison.lab.configure.charon import TunnelIdentity, charon
+from cloison.lab.configure.charon import TunnelTrust, charon
 from cloison.model import HostName
 from cloison.pki.authority import (
     Authority,
@@ -77,6 +77,15 @@ installed() { # site, child: wait until it is, at most 8 s
 
 
 @dataclass(frozen=True)
+class Identity:
+    """What a firewall proves itself with, and whom it believes."""
+
+    certificate: bytes
+    key: bytes
+    trust: TunnelTrust
+
+
+@dataclass(frozen=True)
 class Certificates:
     """What the daemons of the pilot are given, each with one thing changed or nothing."""
 
@@ -85,7 +94,7 @@ class Certificates:
     tls: Authority
     validity: Validity
 
-    def identity(self, site: str, *, signer: Authority | None = None, revoked: Iterable[str] = ()) -> TunnelIdentity:
+    def identity(self, site: str, *, signer: Authority | None = None, revoked: Iterable[str] = ()) -> Identity:
         """Return what a firewall proves itself with; `signer` in place of the authority for tunnels."""
         key, name = new_key(), f"firewall.{site}"
         signed = issue(
@@ -100,14 +109,12 @@ class Certificates:
             make_revocation_list(authority, entries, self.validity, number=1).public_bytes(serialization.Encoding.PEM)
             for authority, entries in ((self.root, []), (self.tunnel, gone))
         ]
-        return TunnelIdentity(
-            name=HostName(name),
-            certificate=certificate_pem(signed),
-            key=key_pem(key),
+        trust = TunnelTrust(
             root=certificate_pem(self.root.certificate),
             authority=certificate_pem(self.tunnel.certificate),
             revocations=(lists[0], lists[1]),
         )
+        return Identity(certificate_pem(signed), key_pem(key), trust)
 
 
 @pytest.fixture(scope="module")
@@ -119,9 +126,9 @@ def certificates() -> Certificates:
     return Certificates(root, tunnel, make_subordinate(root, Purpose.TLS, validity, serial=3), validity)
 
 
-def put(folder: Path, site: str, identity: TunnelIdentity, tunnels: str | None = None) -> None:
+def put(folder: Path, site: str, identity: Identity, tunnels: str | None = None) -> None:
     """Write what the twin gives to the firewall of a site, and its golden configuration."""
-    given = charon(identity)
+    given = charon(identity.trust)
     for made in given.folders:
         (folder / site / made.path.relative_to("/")).mkdir(parents=True, exist_ok=True)
     for file in given.files:
@@ -129,6 +136,9 @@ def put(folder: Path, site: str, identity: TunnelIdentity, tunnels: str | None =
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(file.content)
         path.chmod(file.mode)
+    swanctl = folder / site / "etc/swanctl"
+    (swanctl / f"x509/firewall.{site}.crt").write_bytes(identity.certificate)
+    (swanctl / f"private/firewall.{site}.key").write_bytes(identity.key)
     golden = RENDERED / site / "firewall"
     (folder / site / "etc/swanctl/swanctl.conf").write_text(tunnels or (golden / "tunnels").read_text())
     (folder / f"{site}.interfaces").write_text((golden / "interfaces").read_text())

@@ -111,6 +111,20 @@ def test_passwords_and_keys_are_in_files_of_root_and_nowhere_else(
     assert "password-0" not in repr(credentials)
 
 
+def test_no_key_of_a_tunnel_is_given_to_anybody(
+    credentials: Credentials, given: dict[EquipmentName, NodeServices]
+) -> None:
+    for services in given.values():
+        assert not [file.path for file in services.files if file.path.is_relative_to("/etc/swanctl/private")]
+        assert not [file.path for file in services.files if file.path.is_relative_to("/etc/swanctl/x509")]
+    assert set(type(next(iter(credentials.hosts.values()))).model_fields) == {
+        "tls_certificate",
+        "tls_key",
+        "ssh_host_key",
+        "ssh_fingerprint",
+    }
+
+
 def test_the_camera_looks_at_its_scene(given: dict[EquipmentName, NodeServices]) -> None:
     assert text_of(given[CAMERA], str(video.SCENE)) == "deadbeef\n"
     config = json.loads(text_of(given[CAMERA], "/etc/cloison/camera/config.json"))
@@ -235,8 +249,7 @@ def test_charon_loads_a_named_list_of_plugins(given: dict[EquipmentName, NodeSer
     assert "load_modular = no" in config
     assert not set(charon.PLUGINS.split()) & {"dhcp", "farp", "attr", "unity", "updown"}
     assert "retransmit_timeout = 1.0\n" in config
-    assert mode_of(firewall, "/etc/swanctl/private/firewall.crisis-cell.key") == 0o600
-    assert text_of(firewall, "/etc/swanctl/x509/firewall.crisis-cell.crt").startswith("-----BEGIN CERTIFICATE")
+    assert text_of(firewall, "/etc/swanctl/x509ca/tunnel.crt").startswith("-----BEGIN CERTIFICATE")
 
 
 def test_open_vswitch_stays_in_user_space() -> None:
@@ -288,10 +301,10 @@ def test_credentials_that_cannot_be_read_say_what_to_do(tmp_path: Path) -> None:
         kept(tmp_path)
 
 
-def test_credentials_serve_until_the_day_before_they_expire(intent: Intent, credentials: Credentials) -> None:
+def test_credentials_serve_until_the_day_before_they_are_due(intent: Intent, credentials: Credentials) -> None:
     assert still_serve(credentials, intent, NOW)
-    assert still_serve(credentials, intent, credentials.expires - timedelta(days=1, seconds=1))
-    assert not still_serve(credentials, intent, credentials.expires - timedelta(days=1))
+    assert still_serve(credentials, intent, credentials.expires - timedelta(days=31, seconds=1))
+    assert not still_serve(credentials, intent, credentials.expires - timedelta(days=31))
 
 
 def test_credentials_do_not_serve_another_network(intent: Intent, credentials: Credentials) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
+from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.x509.oid import AttributeOID, ExtendedKeyUsageOID, NameOID
 
 from cloison.errors import InputError, RefusedError
 from cloison.model import HostName
@@ -27,12 +28,46 @@ from cloison.pki.authority import (
     make_subordinate,
 )
 from cloison.pki.encoding import certificate_pem, fingerprint, key_pem, load_certificate, load_key, new_key
-from cloison.pki.request import issue_from_request, make_request
+from cloison.pki.request import issue_from_request
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 LONG = Validity(START, START + timedelta(days=3650))
 SHORT = Validity(START, START + timedelta(days=365))
 GATEWAY = Subject(HostName("live-gateway.roussy-le-village"), (IPv4Address("10.56.1.34"),))
+
+
+NAMES: tuple[x509.GeneralName, ...] = (
+    x509.DNSName("live-gateway.roussy-le-village"),
+    x509.IPAddress(IPv4Address("10.56.1.34")),
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a request asks for: by default what it should."""
+
+    common: str | None = "live-gateway.roussy-le-village"
+    organisation: str | None = None
+    names: tuple[x509.GeneralName, ...] = NAMES
+    extra: x509.ExtensionType | None = None
+    challenge: bytes | None = None
+    key: CertificateIssuerPrivateKeyTypes = field(default_factory=new_key)
+
+    def pem(self) -> bytes:
+        parts = [(NameOID.COMMON_NAME, self.common), (NameOID.ORGANIZATION_NAME, self.organisation)]
+        subject = x509.Name([x509.NameAttribute(oid, value) for oid, value in parts if value is not None])
+        builder = x509.CertificateSigningRequestBuilder().subject_name(subject)
+        if self.names:
+            builder = builder.add_extension(x509.SubjectAlternativeName(self.names), critical=False)
+        if self.extra is not None:
+            builder = builder.add_extension(self.extra, critical=False)
+        if self.challenge is not None:
+            builder = builder.add_attribute(AttributeOID.CHALLENGE_PASSWORD, self.challenge)
+        algorithm = None if isinstance(self.key, ed25519.Ed25519PrivateKey) else hashes.SHA384()
+        return builder.sign(self.key, algorithm).public_bytes(serialization.Encoding.PEM)
 
 
 @dataclass(frozen=True)
@@ -109,35 +144,62 @@ def test_a_validity_needs_zones_and_an_end_after_its_start(start: datetime, end:
 
 def test_a_request_gets_a_certificate_for_its_own_key(made: Authorities) -> None:
     key = new_key()
-    leaf = issue_from_request(made.tls, make_request(GATEWAY, key), GATEWAY, SHORT, serial=14)
+    leaf = issue_from_request(made.tls, Asked(key=key).pem(), GATEWAY, SHORT, serial=14)
     assert leaf.public_key() == key.public_key()
     leaf.verify_directly_issued_by(made.tls.certificate)
 
 
-def test_a_request_for_another_name_is_refused(made: Authorities) -> None:
-    request = make_request(Subject(HostName("nvr.roussy-le-village")), new_key())
-    with pytest.raises(RefusedError, match=r"asks for nvr\.roussy-le-village; expected"):
-        issue_from_request(made.tls, request, GATEWAY, SHORT, serial=15)
-
-
-def test_a_request_on_another_curve_is_refused(made: Authorities) -> None:
-    request = make_request(GATEWAY, ec.generate_private_key(ec.SECP256R1()))
-    with pytest.raises(RefusedError, match="P-384"):
-        issue_from_request(made.tls, request, GATEWAY, SHORT, serial=16)
+@pytest.mark.parametrize(
+    ("asked", "match"),
+    [
+        (Asked(common="nvr.roussy-le-village"), "the subject of the request is 'CN=nvr"),
+        (Asked(organisation="Moselle"), "expected CN=live-gateway.roussy-le-village alone"),
+        (Asked(common=None), "the subject of the request is ''"),
+        (Asked(names=(x509.DNSName("nvr.roussy-le-village"),)), "asks for DNS nvr.roussy-le-village; expected"),
+        (Asked(names=(*NAMES, x509.DNSName("nvr.roussy-le-village"))), "asks for DNS live-gateway.*, DNS nvr"),
+        (Asked(names=(*NAMES, x509.RFC822Name("a@b.example"))), "RFC822Name a@b.example"),
+        (Asked(names=NAMES[:1]), "asks for DNS live-gateway.roussy-le-village; expected"),
+        (Asked(names=()), "asks for no name"),
+        (Asked(extra=x509.BasicConstraints(ca=True, path_length=None)), "asks for 2.5.29.19 besides"),
+        (Asked(extra=x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])), "asks for 2.5.29.37 besides"),
+        (Asked(challenge=b"secret"), "asks for 1.2.840.113549.1.9.7 besides"),
+        (Asked(key=ec.generate_private_key(ec.SECP256R1())), "P-384"),
+        (Asked(key=rsa.generate_private_key(65537, 2048)), "P-384"),
+        (Asked(key=ed25519.Ed25519PrivateKey.generate()), "P-384"),
+    ],
+)
+def test_a_request_that_asks_for_anything_else_is_refused(made: Authorities, asked: Asked, match: str) -> None:
+    with pytest.raises(RefusedError, match=match):
+        issue_from_request(made.tls, asked.pem(), GATEWAY, SHORT, serial=15)
 
 
 def test_a_request_with_a_broken_signature_is_refused(made: Authorities) -> None:
-    request = x509.load_pem_x509_csr(make_request(GATEWAY, new_key()))
-    der = bytearray(request.public_bytes(serialization.Encoding.DER))
+    der = bytearray(x509.load_pem_x509_csr(Asked().pem()).public_bytes(serialization.Encoding.DER))
     der[-1] ^= 1
     pem = ssl.DER_cert_to_PEM_cert(bytes(der)).replace("CERTIFICATE", "CERTIFICATE REQUEST").encode()
     with pytest.raises(RefusedError, match="not signed by the key it holds"):
         issue_from_request(made.tls, pem, GATEWAY, SHORT, serial=17)
 
 
-def test_what_is_no_request_is_an_input_error(made: Authorities) -> None:
-    with pytest.raises(InputError, match=r"live-gateway\.roussy-le-village: the request cannot be read"):
-        issue_from_request(made.tls, b"no request", GATEWAY, SHORT, serial=18)
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"",
+        b"no request",
+        b"A" * 1_048_576,
+        b"-----BEGIN CERTIFICATE REQUEST-----\n" + b"QUJD" * 1000 + b"\n-----END CERTIFICATE REQUEST-----\n",
+        b"-----BEGIN CERTIFICATE REQUEST-----\n",
+        Asked().pem() * 2,
+        Asked().pem()[:-60],
+        certificate_pem(make_root("a certificate", LONG, serial=1).certificate),
+    ],
+    ids=["nothing", "words", "a megabyte", "base64", "half", "two", "cut short", "certificate"],
+)
+def test_what_is_no_request_is_an_input_error(made: Authorities, garbage: bytes) -> None:
+    with pytest.raises(InputError, match=r"live-gateway\.roussy-le-village: the request ") as caught:
+        issue_from_request(made.tls, garbage, GATEWAY, SHORT, serial=18)
+    assert not isinstance(caught.value, RefusedError)
+    assert len(str(caught.value)) < 200
 
 
 def test_a_revocation_list_names_serials_and_expires(made: Authorities) -> None:

@@ -53,14 +53,20 @@ def up(context: typer.Context, *, name: NameOption = DEFAULT_LAB, as_json: JsonO
     """Start the twin; return once every node has booted and every service answers."""
     from cloison.cli.output import print_json, progress, say
     from cloison.intent.load import load
-    from cloison.lab.equip import order
+    from cloison.lab.equip import commission, order
     from cloison.lab.verbs import status as status_of
     from cloison.lab.verbs import up as start
 
     workspace = workspace_of(context)
     intent = load(workspace)
     with progress(f"lab {name}") as narrate:
-        report = start(workspace.root, name, lambda: order(intent, workspace.root, name), narrate)
+        report = start(
+            workspace.root,
+            name,
+            lambda: order(intent, workspace.root, name),
+            narrate,
+            lambda client: commission(intent, client),
+        )
     state = status_of(workspace.root, name)
     nodes = len(state.nodes) if state else 0
     if as_json:

@@ -28,25 +28,24 @@ from cloison.pki.authority import (
     make_root,
     make_subordinate,
 )
-from cloison.pki.encoding import certificate_pem, key_pem, load_certificate, new_key
+from cloison.pki.encoding import certificate_pem, key_pem, load_certificate, load_key, new_key
+from cloison.pki.holding import HORIZON
+from cloison.pki.register import LIFETIME, SLACK, TunnelAuthority
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from ipaddress import IPv4Address
     from pathlib import Path
 
-    from cryptography import x509
-
     from cloison.flow import Flow
     from cloison.intent.network import Equipment, Intent
 
-LIFETIME = timedelta(days=90)
-_SLACK = timedelta(hours=1)
-"""Before now: a node whose clock is a little behind has to believe a fresh certificate."""
-
 
 class HostSecrets(Model):
-    """What one equipment proves itself with; PEM, and OpenSSH's own form for the host key."""
+    """What one equipment proves itself with; PEM, and OpenSSH's own form for the host key.
+
+    The key of a tunnel is not among them: a firewall makes its own, and it stays there.
+    """
 
     model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
@@ -54,9 +53,6 @@ class HostSecrets(Model):
     tls_key: bytes = Field(repr=False)
     ssh_host_key: bytes = Field(repr=False)
     ssh_fingerprint: HostKeyFingerprint
-    tunnel_certificate: bytes | None = None
-    """Of a firewall."""
-    tunnel_key: bytes | None = Field(default=None, repr=False)
 
 
 class Credentials(Model):
@@ -92,14 +88,14 @@ def make_credentials(
     Keys are random in any case; serial numbers (RFC 5280 4.1.2.2: positive, at most 20 octets) and passwords come from
     the two callables.
     """
-    validity = Validity(now - _SLACK, now + LIFETIME)
-    root = make_root(f"{intent.network} twin", validity, serial=new_serial())
-    tls = make_subordinate(root, Purpose.TLS, validity, serial=new_serial())
-    tunnel = make_subordinate(root, Purpose.TUNNEL, validity, serial=new_serial())
-    ends = {end for tunnel_ in intent.tunnels for end in (tunnel_.initiator.firewall, tunnel_.responder.firewall)}
+    validity = Validity(now - SLACK, now + LIFETIME)
+    # The authorities outlive what they sign: a certificate is renewed on the last day of these credentials too.
+    lasting = Validity(now - SLACK, now + 2 * LIFETIME)
+    root = make_root(f"{intent.network} twin", lasting, serial=new_serial())
+    tls = make_subordinate(root, Purpose.TLS, lasting, serial=new_serial())
+    tunnel = make_subordinate(root, Purpose.TUNNEL, lasting, serial=new_serial())
     hosts = {
-        equipment.name: _host(equipment, tls, tunnel if equipment.name in ends else None, validity, new_serial)
-        for equipment in intent.equipment_by_name.values()
+        equipment.name: _host(equipment, tls, validity, new_serial) for equipment in intent.equipment_by_name.values()
     }
     engineer_key, engineer_public = _ssh_key("engineer")
     auditor_key, auditor_public = _ssh_key("auditor")
@@ -129,28 +125,19 @@ def _nothing_revoked(authority: Authority, validity: Validity) -> bytes:
 def _host(
     equipment: Equipment,
     tls: Authority,
-    tunnel: Authority | None,
     validity: Validity,
     new_serial: Callable[[], int],
 ) -> HostSecrets:
     addresses: tuple[IPv4Address, ...] = (equipment.address,) if equipment.address else ()
     subject = Subject(equipment.name.host_name, addresses)
-
-    def certify(authority: Authority, named: Subject) -> tuple[bytes, bytes]:
-        key = new_key()
-        certificate: x509.Certificate = issue(authority, named, key.public_key(), validity, serial=new_serial())
-        return certificate_pem(certificate), key_pem(key)
-
-    tls_certificate, tls_key = certify(tls, subject)
+    key = new_key()
+    certificate = issue(tls, subject, key.public_key(), validity, serial=new_serial())
     ssh_host_key, ssh_public = _ssh_key(str(subject.name))
-    tunnel_certificate, tunnel_key = certify(tunnel, Subject(subject.name)) if tunnel else (None, None)
     return HostSecrets(
-        tls_certificate=tls_certificate,
-        tls_key=tls_key,
+        tls_certificate=certificate_pem(certificate),
+        tls_key=key_pem(key),
         ssh_host_key=ssh_host_key,
         ssh_fingerprint=fingerprint_of(ssh_public),
-        tunnel_certificate=tunnel_certificate,
-        tunnel_key=tunnel_key,
     )
 
 
@@ -220,14 +207,26 @@ def kept(folder: Path) -> Credentials | None:
         raise LabError(msg) from error
 
 
+def tunnel_authority(
+    folder: Path, credentials: Credentials, now: Callable[[], datetime], new_serial: Callable[[], int]
+) -> TunnelAuthority:
+    """Return the authority that issues the certificates of a twin's tunnels, with its register in the twin's folder."""
+    authority = Authority(
+        load_certificate(credentials.tunnel_authority, source="the tunnel authority"),
+        load_key(credentials.tunnel_authority_key, source="the key of the tunnel authority"),
+        Purpose.TUNNEL,
+    )
+    return TunnelAuthority(authority, folder / "tunnel-register.json", now, new_serial)
+
+
 def still_serve(credentials: Credentials, intent: Intent, now: datetime) -> bool:
-    """Tell whether the credentials fit the intent (every equipment, address and user) and outlive the next day."""
+    """Tell whether the credentials fit the intent (every equipment, address and user) and are not due tomorrow."""
     passwords = {
         (flow.destination.name, str(flow.source.name.host_name)) for flow in intent.flows if asks_for_password(flow)
     }
     known = {(server, user) for server, users in credentials.passwords.items() for user in users}
     return (
-        now + timedelta(days=1) < credentials.expires
+        now + HORIZON + timedelta(days=1) < credentials.expires
         and passwords == known
         and all(_fits(credentials, equipment) for equipment in intent.equipment_by_name.values())
     )

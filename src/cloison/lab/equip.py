@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from cloison.errors import LabError
 from cloison.intent.models import Kind
-from cloison.lab.credentials import Credentials, keep, kept, make_credentials, still_serve
+from cloison.lab.credentials import Credentials, keep, kept, make_credentials, still_serve, tunnel_authority
 from cloison.lab.design import design_lab
 from cloison.lab.folder import LabFolder
 from cloison.lab.modules import modules_of_all
@@ -15,16 +18,21 @@ from cloison.lab.order import LabOrder
 from cloison.lab.service import NodeServices
 from cloison.lab.services import services_of_all
 from cloison.model import Name
+from cloison.pki.renewal import act, place, request_key
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from cloison.intent.network import Intent
+    from cloison.lab.client import LabClient
+    from cloison.model import EquipmentName
+    from cloison.pki.register import TunnelAuthority
 
 _SERIAL_BITS = 159
 """RFC 5280 section 4.1.2.2: a positive integer of at most 20 octets."""
 _PASSWORD_BYTES = 24
 _SCENE_BITS = 32
+_AT_ONCE = 8
 
 
 def order(intent: Intent, root: Path, name: str) -> LabOrder:
@@ -44,15 +52,52 @@ def order(intent: Intent, root: Path, name: str) -> LabOrder:
 
 def current_credentials(intent: Intent, folder: LabFolder) -> Credentials:
     """Return the credentials kept for a twin, or fresh ones, kept from now on, when they no longer serve."""
-    now = datetime.now(UTC).replace(microsecond=0)  # certificates know whole seconds (RFC 5280 section 4.1.2.5)
+    now = _now()
     known = kept(folder.path)
     if known is not None and still_serve(known, intent, now):
         return known
     made = make_credentials(
         intent,
         now,
-        new_serial=lambda: secrets.randbits(_SERIAL_BITS) + 1,
+        new_serial=_new_serial,
         new_password=lambda: secrets.token_urlsafe(_PASSWORD_BYTES),
     )
     keep(folder.path, made)
     return made
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)  # certificates know whole seconds (RFC 5280 section 4.1.2.5)
+
+
+def _new_serial() -> int:
+    return secrets.randbits(_SERIAL_BITS) + 1
+
+
+def authority_of(folder: LabFolder) -> TunnelAuthority:
+    """Return the authority of a twin for the certificates of its tunnels; LabError when it has no credentials."""
+    credentials = kept(folder.path)
+    if credentials is None:
+        msg = f"{folder.path} holds no credentials; `cloison lab up` makes them"
+        raise LabError(msg)
+    return tunnel_authority(folder.path, credentials, _now, _new_serial)
+
+
+def commission(intent: Intent, client: LabClient) -> None:
+    """Have every firewall of a fresh twin make the key of its tunnels, and give it a certificate for its request.
+
+    The keys stay on the firewalls' disks. Raises LabError, DeviceError with the firewall's name.
+    """
+    authority = authority_of(client.folder)
+    firewalls = sorted({end.firewall for one in intent.tunnels for end in (one.initiator, one.responder)})
+    if not firewalls:
+        return
+    revocations = authority.new_revocations()
+
+    def certify(name: EquipmentName) -> None:
+        with contextlib.closing(client.runner(name)) as runner:
+            place(runner, name, authority.issue(name, request_key(runner, name, fresh=True)))
+            act(runner, name, "revocations", stdin=revocations)
+
+    with ThreadPoolExecutor(max_workers=min(len(firewalls), _AT_ONCE)) as pool:
+        list(pool.map(certify, firewalls))

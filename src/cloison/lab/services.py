@@ -56,8 +56,8 @@ class _Outfit:
             given += self._sshd()
         if self.equipment.is_device:
             given += openvswitch.open_vswitch()
-        if self.secrets.tunnel_certificate and self.secrets.tunnel_key:
-            given += self._charon(self.secrets.tunnel_certificate, self.secrets.tunnel_key)
+        if self.intent.tunnels_of(self.equipment.name):
+            given += self._charon()
         if self.equipment.is_device:
             given += guard.guard()
         for part in (self._video(), self._page(), self._logs(), self._time()):
@@ -85,12 +85,9 @@ class _Outfit:
         keys = [self.credentials.engineer_public, self.credentials.auditor_public]
         return sshd.sshd(listen, host_key=self.secrets.ssh_host_key, authorized_keys=keys)
 
-    def _charon(self, certificate: bytes, key: bytes) -> NodeServices:
+    def _charon(self) -> NodeServices:
         return charon.charon(
-            charon.TunnelIdentity(
-                name=self.equipment.name.host_name,
-                certificate=certificate,
-                key=key,
+            charon.TunnelTrust(
                 root=self.credentials.root,
                 authority=self.credentials.tunnel_authority,
                 revocations=(self.credentials.root_revocations, self.credentials.tunnel_revocations),

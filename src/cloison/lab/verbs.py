@@ -41,11 +41,18 @@ class UpReport:
     seconds: float
 
 
-def up(root: Path, name: str, order: Callable[[], LabOrder], progress: Callable[[str], None]) -> UpReport:
+def up(
+    root: Path,
+    name: str,
+    order: Callable[[], LabOrder],
+    progress: Callable[[str], None],
+    commission: Callable[[LabClient], None] | None = None,
+) -> UpReport:
     """Start the twin of that name and return once every node is booted and every service of it is ready.
 
-    `order` is called only when there is something to start. The daemon outlives the caller from then on; when the
-    caller ends before, the daemon ends too, with all it has made. Raises LabError with what did not come up.
+    `order` is called only when there is something to start, and `commission` once it has: what nodes are given that
+    they have to ask for. The daemon outlives the caller from then on; when the caller ends before, or `commission`
+    raises, the daemon ends too, with all it has made. Raises LabError with what did not come up.
     """
     started = time.monotonic()
     _require_root()
@@ -62,7 +69,8 @@ def up(root: Path, name: str, order: Callable[[], LabOrder], progress: Callable[
         with channel:
             with theirs:
                 _start_daemon(folder, theirs, lock)
-            _follow(folder, channel, order(), progress)
+            finish = (lambda: commission(LabClient(root, name))) if commission else (lambda: None)
+            _follow(folder, channel, order(), progress, finish)
     except BaseException:
         os.close(lock)
         _await_end(folder)
@@ -93,8 +101,14 @@ def _start_daemon(folder: LabFolder, orderer: socket.socket, lock: int) -> None:
         )
 
 
-def _follow(folder: LabFolder, channel: Channel, order: LabOrder, progress: Callable[[str], None]) -> None:
-    """Give the order, repeat what the daemon says until it is ready, and release it."""
+def _follow(
+    folder: LabFolder,
+    channel: Channel,
+    order: LabOrder,
+    progress: Callable[[str], None],
+    finish: Callable[[], None],
+) -> None:
+    """Give the order, repeat what the daemon says until it is ready, finish, and release it."""
     try:
         channel.send({"order": order.model_dump_json()})
         while True:
@@ -102,6 +116,7 @@ def _follow(folder: LabFolder, channel: Channel, order: LabOrder, progress: Call
             if "error" in message:
                 raise LabError(Untrusted(str(message["error"])).shown())
             if "ready" in message:
+                finish()
                 channel.send({"release": True})
                 return
             progress(Untrusted(str(message.get("progress", ""))).shown(200))

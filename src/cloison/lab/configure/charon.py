@@ -1,18 +1,15 @@
-"""The IKE daemon of a firewall: charon with a named list of plugins, its certificate, and nothing to connect to yet.
+"""The IKE daemon of a firewall: charon with a named list of plugins, whom it believes, and nothing to connect to yet.
 
-The connections are a section of the device's configuration and come by `swanctl`; this is what is there before.
+The connections are a section of the device's configuration and come by `swanctl`; this is what is there before. What
+it proves itself with is not: the key is made on the device, and its certificate comes in answer to a request.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
 
 from cloison.lab.service import NodeFile, NodeFolder, NodeServices, Service, SocketReady
-
-if TYPE_CHECKING:
-    from cloison.model import HostName
 
 SWANCTL = PurePosixPath("/etc/swanctl")
 _SOCKET = PurePosixPath("/run/charon.vici")
@@ -58,12 +55,9 @@ _SWANCTL = "# Connections come with the section `tunnels` of the device's config
 
 
 @dataclass(frozen=True, slots=True)
-class TunnelIdentity:
-    """What a firewall proves itself with in IKE, and what it believes; all PEM."""
+class TunnelTrust:
+    """Whom a firewall believes in IKE; all PEM."""
 
-    name: HostName
-    certificate: bytes
-    key: bytes = field(repr=False)
     root: bytes
     authority: bytes
     """The sub-authority for tunnels: the only one whose certificates may end one (`cacerts`)."""
@@ -71,8 +65,8 @@ class TunnelIdentity:
     """The lists of the root and of the sub-authority: `revocation = strict` asks for both."""
 
 
-def charon(identity: TunnelIdentity) -> NodeServices:
-    """Return the files and the service of charon: `x509/<name>.crt`, `x509ca/root.crt`, `x509ca/tunnel.crt`."""
+def charon(trust: TunnelTrust) -> NodeServices:
+    """Return the files and the service of charon: `x509ca/root.crt`, `x509ca/tunnel.crt` and their lists."""
     return NodeServices(
         folders=(
             *(NodeFolder(SWANCTL / name) for name in _FOLDERS),
@@ -81,12 +75,10 @@ def charon(identity: TunnelIdentity) -> NodeServices:
         files=(
             NodeFile(PurePosixPath("/etc/strongswan.conf"), _STRONGSWAN.encode(), 0o644),
             NodeFile(SWANCTL / "swanctl.conf", _SWANCTL.encode(), 0o640),
-            NodeFile(SWANCTL / "x509" / f"{identity.name}.crt", identity.certificate, 0o644),
-            NodeFile(SWANCTL / "private" / f"{identity.name}.key", identity.key, 0o600),
-            NodeFile(SWANCTL / "x509ca" / "root.crt", identity.root, 0o644),
-            NodeFile(SWANCTL / "x509ca" / "tunnel.crt", identity.authority, 0o644),
-            NodeFile(SWANCTL / "x509crl" / "root.crl", identity.revocations[0], 0o644),
-            NodeFile(SWANCTL / "x509crl" / "tunnel.crl", identity.revocations[1], 0o644),
+            NodeFile(SWANCTL / "x509ca" / "root.crt", trust.root, 0o644),
+            NodeFile(SWANCTL / "x509ca" / "tunnel.crt", trust.authority, 0o644),
+            NodeFile(SWANCTL / "x509crl" / "root.crl", trust.revocations[0], 0o644),
+            NodeFile(SWANCTL / "x509crl" / "tunnel.crl", trust.revocations[1], 0o644),
         ),
         services=(Service("charon", ("/usr/sbin/charon-systemd",), SocketReady(_SOCKET, _READY_SECONDS)),),
     )
