@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FIRST_REFUSED = "refuse"
 """A line that begins with this word is refused by every section, as a tool refuses what it does not know."""
-BY_HAND = "# by hand"
+BY_HAND = "by hand"
 """The line that somebody adds."""
 BOOT_SECONDS = 20.0
 """How long a device that starts anew is away."""
@@ -176,6 +176,7 @@ class MemoryDevice:
         if self.on_load is not None:
             self.on_load(self, section)
         if FaultKind.REFUSE in self.befalls:
+            self.befalls.remove(FaultKind.REFUSE)
             raise LoadError(self.device, f"section {section.name} is refused: by the daemon")
         self.running[section.name] = text
         self.loaded.append(section.name)

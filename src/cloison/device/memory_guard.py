@@ -59,6 +59,8 @@ class _Transaction:
     step: int = 0
     cause: Cause = Cause.NONE
     detail: str = ""
+    begun: tuple[SectionName, ...] = ()
+    """The sections that were begun to be loaded."""
 
     @property
     def pending(self) -> bool:
@@ -116,11 +118,13 @@ class MemoryGuard:
         device, last = self._device, self._last
         if last is not None and last.job.token == job.token:
             return self.state()
-        self._refuse_other(job.token)
-        if self._held() is None:
-            raise TokenError(device.device, f"{job.token} holds no lease here")
+        if job.token == self._startup_token:
+            return self._confirmed()
         if last is not None and last.pending:
             raise TokenError(device.device, f"{last.job.token} is pending")
+        held = self._held()
+        if held is None or held.token != job.token:
+            raise LeaseError(device.device, held)
         if device.disk_full:
             raise DeviceError(device.device, "the job cannot be kept: no space left on device")
         if not device.timer_alive:
@@ -141,10 +145,11 @@ class MemoryGuard:
 
     def confirm(self, token: str) -> GuardState:
         """Decide for the change."""
-        last = self._last
-        if last is not None and last.job.token == token and last.state is TransactionState.CONFIRMED:
-            return self.state()
+        if token == self._startup_token:
+            return self._confirmed()
         last = self._pending(token)
+        if last.step != len(last.job.steps):
+            raise DeviceError(self._device.device, f"step {last.step} of {len(last.job.steps)} is applied")
         if self._device.disk_full:
             raise DeviceError(self._device.device, "the decision cannot be kept: no space left on device")
         self._last = replace(last, state=TransactionState.CONFIRMED)
@@ -155,13 +160,12 @@ class MemoryGuard:
     def revert(self, token: str) -> GuardState:
         """Go back now."""
         last = self._last
-        if last is not None and last.job.token == token:
-            if last.state is TransactionState.CONFIRMED:
-                raise TokenError(self._device.device, f"{token} was confirmed")
-            if last.pending:
-                self._go_back(last, Cause.ORDER)
-        elif last is not None and last.pending:
-            raise TokenError(self._device.device, f"{last.job.token} is pending")
+        if last is not None and last.pending:
+            if last.job.token != token:
+                raise TokenError(self._device.device, f"{last.job.token} is pending")
+            self._go_back(last, Cause.ORDER)
+        if token == self._startup_token:
+            raise TokenError(self._device.device, f"{token} was confirmed")
         return self.state()
 
     def forget(self, token: str, conversations: tuple[str, ...]) -> None:
@@ -181,6 +185,15 @@ class MemoryGuard:
     def settle(self) -> None:
         """Make what runs at this moment what the device starts with, as whoever set it up did."""
         self._startup = dict(self._device.running)
+
+    def boots_with(self) -> Mapping[SectionName, str]:
+        """Return what the device starts with."""
+        return self._startup
+
+    def _confirmed(self) -> GuardState:
+        """Return the state of what the device boots with, whatever came after it."""
+        state = self.state()
+        return replace(state, state=TransactionState.CONFIRMED, token=state.startup, cause=Cause.NONE, detail="")
 
     def _held(self) -> Lease | None:
         now, last = self._device.world.now, self._last
@@ -205,6 +218,7 @@ class MemoryGuard:
         try:
             self._device.interrupted(0)
             for loaded, load in enumerate(last.job.steps[number - 1], 1):
+                last = self._last = replace(last, begun=(*last.begun, load.section))
                 self._device.keep(load)
                 self._device.interrupted(loaded)
         except LoadError as error:
@@ -219,7 +233,10 @@ class MemoryGuard:
             self._go_back(last, Cause.DEADLINE)
 
     def _go_back(self, last: _Transaction, cause: Cause, detail: str = "") -> None:
+        running = self._device.running
         for load in last.job.back:
+            if load.section not in last.begun and running.get(load.section) == last.before.get(load.section):
+                continue  # nobody touched it, and so does nobody now
             with contextlib.suppress(LoadError):  # the comparison tells it
                 if not self._device.revert_fails:
                     self._device.keep(load)
@@ -231,11 +248,9 @@ class MemoryGuard:
         self._device.conversations[:] = kept
 
     def _ended(self, last: _Transaction, cause: Cause, detail: str = "") -> None:
-        """Compare what runs with what ran before, and let go of the lease."""
-        running = self._device.running
-        differ = [
-            name for name in sorted({*running, *last.before}) if running.get(name, "") != last.before.get(name, "")
-        ]
+        """Compare what the change is about with what ran before, and let go of the lease."""
+        running, before = self._device.running, last.before
+        differ = [load.section for load in last.job.back if running.get(load.section) != before.get(load.section)]
         state = TransactionState.REVERTED_DIFFERS if differ else TransactionState.REVERTED
         self._last = replace(last, state=state, cause=cause, detail=" ".join(differ) or detail)
         self._lease = None
