@@ -10,13 +10,11 @@ from cloison.gate.tries import both_tries
 from cloison.probe.sessions import Sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from cloison.change.gate import GateCheck
     from cloison.gate.flows import Fated
-    from cloison.model import EquipmentName
-    from cloison.probe.sessions import Attempt
-    from cloison.transport.base import Dialer
+    from cloison.probe.sessions import Attempt, DialerAt
 
 
 class SessionWatch:
@@ -24,7 +22,7 @@ class SessionWatch:
 
     def __init__(
         self,
-        dialer_at: Callable[[EquipmentName], Dialer],
+        dialer_at: DialerAt,
         fated: Iterable[Fated],
         *,
         settling: bool = False,

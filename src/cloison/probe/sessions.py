@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from cloison.model import EquipmentName
     from cloison.transport.base import Dialer
 
+    DialerAt = Callable[[EquipmentName], Dialer]
+    """Opens connections from a place; a dialer with a `close` is closed after it dialled."""
+
 _IDLE, _INTERVAL, _COUNT = 1, 1, 3
 """Seconds before the first keepalive of a fresh session, between two, and how many go unanswered at most."""
 _LOOKS_A_SECOND: Final = 20
@@ -158,7 +161,7 @@ def _answers(asked: socket.socket) -> int:
 class Sessions:
     """Sessions of declared TCP flows, each opened at the place of the flow's source."""
 
-    def __init__(self, dialer_at: Callable[[EquipmentName], Dialer], *, window_seconds: float = 4.0) -> None:
+    def __init__(self, dialer_at: DialerAt, *, window_seconds: float = 4.0) -> None:
         """Take what opens connections from a place, and how long silence must last to be believed.
 
         A window shorter than 3 s ends before the third keepalive and the second repetition of a SYN (RFC 6298).

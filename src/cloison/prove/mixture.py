@@ -1,9 +1,10 @@
 """Every mixture of old and new: what a network lets through while a change is under way, or where it stopped.
 
 Between the first and the last device of a change, and after a crash for good, some devices run the new configuration
-and others still the old one: n devices that change make 2^n states. Each of them is judged by the same sets as a whole
-network is. They cost little, for they have nearly all in common: a site that is the same is computed once (`Prover`),
-and a set of packets that was judged once is not judged again.
+and others still the old one: n devices that change make 2^n states, and more where some load one thing on the way to
+another. Each of them is judged by the same sets as a whole network is. They cost little, for they have nearly all in
+common: a site that is the same is computed once (`Prover`), and a set of packets that was judged once is not judged
+again.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations
+from itertools import product
+from math import prod
 from typing import TYPE_CHECKING, Final
 
 from cloison.errors import InputError
@@ -26,29 +28,35 @@ from cloison.prove.question import Question
 from cloison.prove.words import services
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from cloison.flow import Flow
     from cloison.intent.network import Intent
     from cloison.model import EquipmentName
-    from cloison.prove.configuration import Configurations
+    from cloison.prove.configuration import Configuration, Configurations
     from cloison.prove.network import Network, Reach
     from cloison.prove.space import Region
     from cloison.prove.statement import Notice, Unmodelled
 
 MOST_DEVICES: Final = 12
-"""4096 states; some seconds."""
+MOST_STATES: Final = 2**MOST_DEVICES
+"""Some seconds."""
 _MOST_NAMED = 3
+_WHAT_TO_DO = "apply the change site by site (`cloison plan --site SITE`), or in two plans"
 
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """One state: some devices run the new configuration, all others the old one."""
+    """One state: some devices run the new configuration, some may be on the way to it, all others run the old one."""
 
     new: frozenset[EquipmentName]
     """The devices that run the new one."""
+    between: frozenset[EquipmentName]
+    """The devices that run what they load on the way to it."""
     breaks_isolation: tuple[Finding, ...]
     """Leaks, with tunnels up or down, broken invariants, and notices of single devices; without witnesses."""
+    introduces: tuple[Finding, ...]
+    """The same, of what was not there before the change: no packet that passed then is counted."""
     interrupted: tuple[Flow, ...]
     """Flows that get through before the change and are declared before and after it, and do not get through here."""
     disagreements: tuple[Notice, ...]
@@ -64,13 +72,13 @@ class Mixed:
     devices: tuple[EquipmentName, ...]
     """Those whose configuration changes, in the order of the intent."""
     mixtures: tuple[Mixture, ...]
-    """By the number of devices that run the new one; the first is the network before the change, the last after it."""
+    """By how far the devices are; the first is the network before the change, the last after it."""
     seconds: float
 
     def of(self, new: frozenset[EquipmentName]) -> Mixture:
         """Return the state in which just these devices run the new configuration; KeyError when it is none."""
         for mixture in self.mixtures:
-            if mixture.new == new:
+            if mixture.new == new and not mixture.between:
                 return mixture
         raise KeyError(new)
 
@@ -82,12 +90,7 @@ class Mixed:
     @property
     def introducing(self) -> tuple[Mixture, ...]:
         """The states in which something breaks isolation that did not before the change."""
-        known = {finding.identity for finding in self.mixtures[0].breaks_isolation}
-        return tuple(
-            mixture
-            for mixture in self.mixtures
-            if any(finding.identity not in known for finding in mixture.breaks_isolation)
-        )
+        return tuple(mixture for mixture in self.mixtures if mixture.introduces)
 
     @property
     def outcome(self) -> Outcome:
@@ -103,38 +106,65 @@ class Mixed:
         kept = count - len(self.breaking)
         parts = [f"{kept} of {count} intermediate states keep every invariant"]
         if worst := next(iter(self.breaking), None):
-            parts.append(f"with {self._named(worst)}, {worst.breaks_isolation[0].what}")
-        states = Counter(rule for mixture in self.mixtures for rule in {_rule(flow) for flow in mixture.interrupted})
-        # What serves people first: the order in which purposes are declared.
-        worst_first = sorted(states, key=lambda one: (list(Purpose).index(one[0]), -states[one], one[1]))
-        for rule in worst_first[:_MOST_NAMED]:
-            first = next(one for one in self.mixtures if rule in map(_rule, one.interrupted))
-            parts.append(f"{states[rule]} interrupt {rule[1]} (such as with {self._named(first)})")
-        if len(states) > _MOST_NAMED:
-            parts.append(f"{len(states) - _MOST_NAMED} more flows of policy.yaml are interrupted in some state")
+            parts.append(f"with {self.named(worst)}, {worst.breaks_isolation[0].what}")
+        parts += self.interruptions
         if unknown := sum(1 for mixture in self.mixtures if mixture.undetermined):
             parts.append(f"{unknown} could not be determined")
         return "; ".join(parts)
 
-    def _named(self, mixture: Mixture) -> str:
+    @property
+    def interruptions(self) -> tuple[str, ...]:
+        """Return what states interrupt, one sentence for a flow of policy.yaml, what serves people first."""
+        states = Counter(rule for mixture in self.mixtures for rule in {_rule(flow) for flow in mixture.interrupted})
+        worst_first = sorted(states, key=lambda one: (list(Purpose).index(one[0]), -states[one], one[1]))
+        parts = []
+        for rule in worst_first[:_MOST_NAMED]:
+            first = next(one for one in self.mixtures if rule in map(_rule, one.interrupted))
+            parts.append(f"{states[rule]} interrupt {rule[1]} (such as with {self.named(first)})")
+        if len(states) > _MOST_NAMED:
+            parts.append(f"{len(states) - _MOST_NAMED} more flows of policy.yaml are interrupted in some state")
+        return tuple(parts)
+
+    def named(self, mixture: Mixture) -> str:
+        """Return which devices are new in a state, in words."""
+        between = ", ".join(str(name) for name in self.devices if name in mixture.between)
         if not mixture.new:
-            return "no device new"
+            return f"{between} on the way" if between else "no device new"
         names = ", ".join(str(name) for name in self.devices if name in mixture.new)
-        return f"{names} new" if len(mixture.new) < len(self.devices) else "every device new"
+        said = f"{names} new" if len(mixture.new) < len(self.devices) else "every device new"
+        return f"{said}, {between} on the way" if between else said
 
 
-def mixtures(before: Intent, after: Intent, old: Configurations, new: Configurations) -> Mixed:
+def mixtures(
+    before: Intent,
+    after: Intent,
+    old: Configurations,
+    new: Configurations,
+    between: Mapping[EquipmentName, Sequence[Configuration]] | None = None,
+) -> Mixed:
     """Return every mixture of a change from one intent to another, which may be the same.
 
     The cables are those of the later intent; a flow that either declares is no leak in between. A device that is in
     just one of the two counts as what it is given with there, and so needs a configuration in both, empty where it has
-    none yet. Raises InputError when one is missing or more than twelve devices change, and what `judge` raises.
+    none yet. `between` holds what a device loads on the way from old to new, in order. Raises InputError when a
+    configuration is missing or there are more than 4096 states, and what `judge` raises.
     """
     started = time.perf_counter()
+    on_the_way = between or {}
     changing = _changing(after, old, new)
     mixing = _Mixing(before, after)
-    chosen = [frozenset(some) for count in range(len(changing) + 1) for some in combinations(changing, count)]
-    found = [mixing.mixture(some, {**old, **{name: new[name] for name in some}}) for some in chosen]
+    steps = [(old[name], *on_the_way.get(name, ()), new[name]) for name in changing]
+    if (count := prod(map(len, steps))) > MOST_STATES:
+        msg = f"{count} intermediate states; expected at most {MOST_STATES}: {_WHAT_TO_DO}"
+        raise InputError(msg)
+    found = []
+    states = product(*(range(len(of)) for of in steps))
+    for positions in sorted(states, key=lambda at: (sum(at), [-one for one in at])):
+        at = list(zip(changing, steps, positions, strict=True))
+        running = {**old, **{name: of[position] for name, of, position in at}}
+        arrived = frozenset(name for name, of, position in at if position == len(of) - 1)
+        going = frozenset(name for name, of, position in at if 0 < position < len(of) - 1)
+        found.append(mixing.mixture(arrived, going, running))
     return Mixed(changing, tuple(found), time.perf_counter() - started)
 
 
@@ -149,7 +179,7 @@ def _changing(after: Intent, old: Configurations, new: Configurations) -> tuple[
     if len(changing) > MOST_DEVICES:
         msg = (
             f"{len(changing)} devices change at once, which makes 2^{len(changing)} intermediate states; expected at "
-            f"most {MOST_DEVICES}: apply the change site by site (`cloison plan --site SITE`), or in two plans"
+            f"most {MOST_DEVICES}: {_WHAT_TO_DO}"
         )
         raise InputError(msg)
     return changing
@@ -174,22 +204,35 @@ class _Mixing:
         self._flows = {*before.flows, *after.flows}
         self._members = {str(member.equipment.name): member for member in members(after)}
         self._invariants = {**dict.fromkeys(before.invariants), **dict.fromkeys(after.invariants)}
-        self._leaks: dict[tuple[int, TunnelsAre], tuple[Finding, ...]] = {}
-        self._broken: dict[tuple[int, TunnelsAre], tuple[Finding, ...]] = {}
+        self._judged: dict[tuple[str, int, TunnelsAre], tuple[Finding, ...]] = {}
         self._pairs: dict[tuple[str, str, int], tuple[Finding, ...]] = {}
         self._lost: dict[int, frozenset[Flow]] = {}
         self._at_first: frozenset[Flow] | None = None
+        self._passed: dict[tuple[str, TunnelsAre], Region] = {}
+        """What broke isolation before the change."""
+        self._known: frozenset[tuple[str, str]] | None = None
 
-    def mixture(self, new: frozenset[EquipmentName], configurations: Configurations) -> Mixture:
+    def mixture(
+        self, new: frozenset[EquipmentName], between: frozenset[EquipmentName], configurations: Configurations
+    ) -> Mixture:
         """Return what holds in one state; the first that is asked for is the network before the change."""
         network = self._prover.network(configurations)
         judge = Judge(self._prover, network)
         up, down = (network.reach(state) for state in (TunnelsAre.UP, TunnelsAre.DOWN))
-        findings = [*self._isolation(judge, up, TunnelsAre.UP), *self._isolation(judge, down, TunnelsAre.DOWN)]
-        findings += self._let_in(network)
+        every: list[Finding] = []
+        fresh: list[Finding] = []
+        for reach, tunnels in ((up, TunnelsAre.UP), (down, TunnelsAre.DOWN)):
+            for kind, packets in self._isolation(judge, reach):
+                every += self._found(judge, kind, packets, tunnels)
+                passed = self._passed.setdefault((kind, tunnels), packets)
+                fresh += self._found(judge, kind, packets - passed, tunnels)
         doubts, unsure = network.tunnel_doubts
         notices = [notice for device in network.running.values() for notice in device.notices] + list(doubts)
-        findings += [_of_notice(notice) for notice in notices]
+        alone = [*self._let_in(network), *map(_of_notice, notices)]
+        if self._known is None:
+            self._known = frozenset((one.identity, one.what) for one in alone)
+        every += alone
+        fresh += [one for one in alone if (one.identity, one.what) not in self._known]
         lost = self._missing(network, up)
         if self._at_first is None:
             self._at_first = lost
@@ -197,7 +240,9 @@ class _Mixing:
         unknown += [*unsure, *(reason for reach in (up, down) for reason, _ in reach.unknown)]
         return Mixture(
             new,
-            tuple({finding.identity: finding for finding in reversed(findings)}.values())[::-1],
+            between,
+            _each_once(every),
+            _each_once(fresh),
             tuple(sorted(lost - self._at_first, key=lambda flow: flow.key)),
             tuple(network.tunnel_notices),
             tuple(dict.fromkeys(unknown)),
@@ -205,21 +250,27 @@ class _Mixing:
 
     # --- isolation --------------------------------------------------------------------------------------------------
 
-    def _isolation(self, judge: Judge, reach: Reach, tunnels: TunnelsAre) -> Iterator[Finding]:
-        direct = reach.direct & self._between_cables
-        for packets in ((reach.total & self._between_cables) - self._permitted, direct):
-            key = (packets.node, tunnels)
-            if key not in self._leaks:
-                self._leaks[key] = tuple(_leak(*pair, tunnels) for pair in judge.pairs(packets))
-            yield from self._leaks[key]
-        strange = self._prover.continued.strange(reach.total)
-        yield from (_injected(*pair, tunnels) for pair in judge.pairs(strange))
-        opening = judge.opening(reach)
-        key = (opening.node, tunnels)
-        if key not in self._broken:
-            pairs = judge.pairs(opening)
-            self._broken[key] = tuple(finding for pair in pairs for finding in self._breaking(*pair))
-        yield from self._broken[key]
+    def _isolation(self, judge: Judge, reach: Reach) -> Iterator[tuple[str, Region]]:
+        """Yield the packets that break isolation in one state of the tunnels, by how they do."""
+        yield "leak", (reach.total & self._between_cables) - self._permitted
+        yield "direct", reach.direct & self._between_cables
+        yield "injected", self._prover.continued.strange(reach.total)
+        yield "opening", judge.opening(reach)
+
+    def _found(self, judge: Judge, kind: str, packets: Region, tunnels: TunnelsAre) -> tuple[Finding, ...]:
+        """Return what packets are found guilty of, from memory where the same ones were judged."""
+        key = (kind, packets.node, tunnels)
+        if key not in self._judged:
+            pairs = judge.pairs(packets) if packets else ()
+            match kind:
+                case "opening":
+                    found = [finding for pair in pairs for finding in self._breaking(*pair)]
+                case "injected":
+                    found = [_injected(*pair, tunnels) for pair in pairs]
+                case _:
+                    found = [_leak(*pair, tunnels) for pair in pairs]
+            self._judged[key] = tuple(found)
+        return self._judged[key]
 
     def _let_in(self, network: Network) -> Iterator[Finding]:
         """Yield the switches that let in what no host sends that either intent declares there."""
@@ -280,6 +331,11 @@ class _Mixing:
             ends = {one.flow: {str(one.flow.source.name), str(one.flow.destination.name)} for one in self._demands}
             lost |= {flow for flow, names in ends.items() if names & unresolved}
         return lost
+
+
+def _each_once(findings: list[Finding]) -> tuple[Finding, ...]:
+    """Return findings without those of which an earlier one has the identity."""
+    return tuple({finding.identity: finding for finding in reversed(findings)}.values())[::-1]
 
 
 def _rule(flow: Flow) -> tuple[Purpose, str]:
