@@ -7,16 +7,15 @@ answer fits neither way is unknown; the change is then undetermined until `clois
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
-from cloison.change.asking import outcome, require_pending, standing
+from cloison.change.asking import outcome, standing
+from cloison.change.catching_up import ATTEMPTS, CatchingUp
 from cloison.change.crash import CrashPoint
 from cloison.change.fleetwide import on_each_that_can
-from cloison.change.jobs import FIRST_PHASE, job_of
 from cloison.change.journal import Event
 from cloison.change.outcome import Decision, DeviceOutcome, Result, Standing
-from cloison.device.guard import GRACE_SECONDS, Lease, TokenError
+from cloison.device.guard import GRACE_SECONDS, TokenError
 from cloison.device.push import difference
 from cloison.errors import CloisonError, TransportError
 from cloison.render.config import SectionName
@@ -32,10 +31,6 @@ if TYPE_CHECKING:
     from cloison.device.contract import Device
     from cloison.device.guard import Guard, GuardState
     from cloison.model import EquipmentName
-
-ATTEMPTS = 5
-"""How often a device that went back after the decision is armed again, each time under another token."""
-_LEASE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +63,8 @@ class Recovery:
             devices = tuple(
                 self._revert(self.plan.device(one.device)) if one.device in late else one for one in devices
             )
-        return self._result(Decision.REVERTED, {Standing.REVERTED, Standing.UNCHANGED}, devices, reason, checks)
+        settled = {Standing.REVERTED, Standing.UNCHANGED, Standing.REVERTED_DIFFERS}
+        return self._result(Decision.REVERTED, settled, devices, reason, checks)
 
     def forward(self, checks: tuple[GateCheck, ...] = ()) -> Result:
         """Have every device keep the candidate; one that went back meanwhile is armed and applied again."""
@@ -76,9 +72,8 @@ class Recovery:
         ordered = [self.plan.device(name) for name in stages if self.plan.device(name).changed]
         first = self._each(self._confirm, ordered)
         by_name = {one.device: one for one in first}
-        lost = [one for one in ordered if by_name[one.device].standing in {Standing.REVERTED, Standing.UNCHANGED}]
-        if lost:
-            by_name |= {one.device: one for one in self._again(lost)}
+        if any(one.standing is not Standing.CONFIRMED for one in first):
+            CatchingUp(self.plan, self.run, self.effects, self.asking, self._confirm, by_name).go(ordered)
         devices = tuple(by_name[device.device] for device in self.plan.changed)
         return self._result(Decision.CONFIRMED, {Standing.CONFIRMED}, devices, "", checks)
 
@@ -154,7 +149,10 @@ class Recovery:
 
     def _asked_to_keep(self, device: DevicePlan) -> DeviceOutcome:
         def keep(guard: Guard) -> GuardState:
-            return guard.confirm(guard.state().token)
+            token = guard.state().token
+            if token not in self.tokens:  # another change may stand there by now: it is not ours to confirm
+                raise TokenError(device.device, f"{token or 'no transaction'} is not of this run")
+            return guard.confirm(token)
 
         try:
             return standing(device, self.asking.of_guard(device, keep), self.tokens)
@@ -164,48 +162,6 @@ class Recovery:
             return outcome(device, Standing.UNREACHABLE, str(error))
         except CloisonError as error:
             return outcome(device, Standing.UNKNOWN, str(error))
-
-    def _again(self, lost: list[DevicePlan]) -> tuple[DeviceOutcome, ...]:
-        """Arm and apply the candidate again on devices that went back after the decision, and confirm it.
-
-        What a device then runs is compared with the candidate before it is confirmed; the other devices run theirs.
-        """
-
-        def once_more(device: DevicePlan) -> DeviceOutcome:
-            try:
-                self._applied_again(device)
-            except TransportError as error:
-                return outcome(device, Standing.UNREACHABLE, str(error))
-            except CloisonError as error:
-                return outcome(device, Standing.UNKNOWN, str(error))
-            return self._confirm(device)
-
-        return self._each(once_more, lost)
-
-    def _applied_again(self, device: DevicePlan) -> None:
-        state = self.asking.of_guard(device, lambda guard: guard.state())
-        used = self.tokens.index(state.token) + 1 if state.token in self.tokens else 0
-        if used >= ATTEMPTS:
-            raise TokenError(
-                device.device, f"it went back {used} times after the decision; look at it before you resume"
-            )
-        token = self.tokens[used]
-        lease = Lease(token, self.effects.owner, self.plan.sha256[:12], _LEASE_SECONDS)
-        prepared = self.asking.of_device(
-            device, lambda opened: job_of(device, opened.reader, token, self.plan.deadline, self.plan.conversations)
-        )
-        self.asking.of_device(device, lambda opened: _leased(opened, lease))
-        self.effects.journal(Event.ARMING, device.device, prepared.job.sha256)
-        require_pending(device, self.asking.of_guard(device, lambda guard: guard.arm(prepared.job)), token)
-        for phase, number in prepared.steps.items():
-            if phase > FIRST_PHASE:
-                self.asking.of_guard(device, partial(_stepped, token=token, number=number))
-        self.effects.journal(Event.APPLIED, device.device, f"again, under {token}")
-        read = self.asking.of_device(device, lambda opened: opened.reader.read().config)
-        left = [one.name for one in device.canonical if read.section(one.name).text != one.text]
-        if left:
-            self.asking.of_guard(device, lambda guard: guard.revert(token))
-            raise TokenError(device.device, f"what was read back differs from the candidate in {', '.join(left)}")
 
     # --- both -------------------------------------------------------------------------------------------------------
 
@@ -227,7 +183,7 @@ class Recovery:
         reason: str,
         checks: tuple[GateCheck, ...],
     ) -> Result:
-        sure = all(one.standing in settled | {Standing.REVERTED_DIFFERS} for one in devices)
+        sure = all(one.standing in settled for one in devices)
         return Result(
             run=self.run.name,
             plan=self.plan.sha256,
@@ -242,12 +198,3 @@ class Recovery:
 def _released(opened: Device, token: str) -> None:
     if opened.guard is not None:
         opened.guard.release(token)
-
-
-def _stepped(guard: Guard, token: str, number: int) -> GuardState:
-    return guard.step(token, number)
-
-
-def _leased(opened: Device, lease: Lease) -> None:
-    if opened.guard is not None:
-        opened.guard.lease(lease)
