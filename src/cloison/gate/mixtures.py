@@ -28,17 +28,20 @@ if TYPE_CHECKING:
 Between = dict["EquipmentName", tuple["Configuration", ...]]
 
 
-def intermediate(before: Intent, after: Intent, made: Plan, others: Mapping[EquipmentName, Config]) -> Intermediate:
+def intermediate(
+    before: Intent, after: Intent, made: Plan, others: Mapping[EquipmentName, Config], *, most: int = MOST_STATES
+) -> Intermediate:
     """Return what the proof says of every state that a plan can stop in, each phase of its tunnels included.
 
-    `others` are the devices of the network that the plan is not about, as they run. Where there are too many states,
-    they are those of one site after the other, with the other sites as they were, and with them as they will be.
+    `others` are the devices of the network that the plan is not about, as they run. Where there are more than `most`
+    states, they are those of one site after the other, with the other sites as they were and with them as they will
+    be.
     Raises InputError where a device is missing or one site alone has too many, and what the proof raises.
     """
     old = {**configurations_of(others), **{one.device: texts_of(one.config("running")) for one in made.devices}}
     new = {**old, **{one.device: texts_of(after_change(one)) for one in made.devices}}
     between = {one.device: tuple(_between(one, new[one.device])) for one in made.devices if one.tunnel_phases}
-    parts = [(part, mixtures(before, after, *part, between)) for part in _parts(old, new, between)]
+    parts = [(part, mixtures(before, after, *part, between)) for part in _parts(old, new, between, most)]
     return _report([mixed for _, mixed in parts])
 
 
@@ -51,11 +54,11 @@ def _between(planned: DevicePlan, after: Configuration) -> Iterator[Configuratio
 
 
 def _parts(
-    old: Configurations, new: Configurations, between: Between
+    old: Configurations, new: Configurations, between: Between, most: int
 ) -> Iterator[tuple[Configurations, Configurations]]:
     """Yield what is to be mixed: the whole change, or the change of one site at a time where that is too much."""
     steps = {name: len(between.get(name, ())) + 2 for name in old if old[name] != new[name]}
-    if prod(steps.values()) <= MOST_STATES:
+    if prod(steps.values()) <= most:
         yield old, new
         return
     for site in dict.fromkeys(name.site for name in steps):

@@ -10,7 +10,6 @@ import pytest
 from cloison.change.order import Via
 from cloison.change.plan import DevicePlan, Plan, candidates, intent_digest
 from cloison.errors import InputError
-from cloison.gate import mixtures as gate_mixtures
 from cloison.gate.mixtures import intermediate
 from cloison.intent.load import load
 from cloison.model import EquipmentName
@@ -148,17 +147,14 @@ def test_a_new_statement_that_is_not_modelled_is_refused_and_one_of_before_is_no
     assert intermediate(intent, intent, back, others(back, strange)).refused == ()
 
 
-def test_too_many_states_are_taken_site_by_site(
-    intent: Intent, declared: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_many_states_are_taken_site_by_site(intent: Intent, declared: Running) -> None:
     old = changed(declared, COMMUNE, SectionName.FILTER, *OPEN)
     old = changed(old, CELL, SectionName.FILTER, "# 6. Everything else.", "# 6.")
     made = plan_of(intent, old, declared)
-    monkeypatch.setattr(gate_mixtures, "MOST_STATES", 3)
-    found = intermediate(intent, intent, made, others(made, old))
+    found = intermediate(intent, intent, made, others(made, old), most=3)
     assert (found.states, found.refused) == (8, ())
     bad = plan_of(intent, declared, changed(old, POLE, SectionName.SWITCH, "\n", " \n"))
-    found = intermediate(intent, intent, bad, others(bad, declared))
+    found = intermediate(intent, intent, bad, others(bad, declared), most=3)
     assert any("with no device new" in reason for reason in found.refused)
 
 
