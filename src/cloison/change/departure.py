@@ -89,7 +89,8 @@ def _of_section(running: Section, declared: Section) -> Iterator[_Named]:
 
 def _parted(text: str) -> tuple[str, list[str]]:
     """Part a section from the lines that the reading adds to it and that no section holds."""
-    kept, findings = [], []
+    kept: list[str] = []
+    findings: list[str] = []
     for line in text.splitlines(keepends=True):
         (findings if line.startswith((_FOREIGN_TABLE, _DIFFERS)) else kept).append(line)
     return "".join(kept), [line.rstrip("\n") for line in findings]

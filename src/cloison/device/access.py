@@ -9,7 +9,7 @@ from cloison.device.agent import AgentGuard
 from cloison.device.contract import Device
 from cloison.device.daemons import DaemonReader, DaemonWriter
 from cloison.transport.base import Dialer
-from cloison.transport.ssh import SshRunner
+from cloison.transport.ssh import HostKey, SshRunner, ask_host_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cloison.model import EquipmentName, HostKeyFingerprint, Platform
     from cloison.render.config import SectionName
 
-__all__ = ["Access", "Dialer", "open_device"]
+__all__ = ["Access", "Dialer", "HostKey", "ask_host_key", "open_device"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cloison.change.order import Via
-from cloison.device.access import Access, open_device
+from cloison.device.access import Access, ask_host_key, open_device
 from cloison.device.capabilities import PLATFORMS
 from cloison.errors import InputError
 from cloison.model import EquipmentName, HostKeyFingerprint
@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Address
     from pathlib import Path
 
-    from cloison.device.access import Dialer
+    from cloison.device.access import Dialer, HostKey
     from cloison.device.contract import Device
     from cloison.intent.network import Equipment, Intent
+
+
+NO_KEY = "the live network is reached with a key of yours: name its file by --key"
 
 
 def technician(device: EquipmentName) -> EquipmentName:
@@ -42,8 +45,8 @@ class Reach:
 
     intent: Intent
     via: Via
-    key_file: Path
-    """The private key that the devices let in."""
+    key_file: Path | None
+    """The private key that the devices let in; None for who only asks for their host keys."""
     dialer_at: Callable[[EquipmentName], Dialer]
     """Opens connections from a place: the administration station, or a site's technician's laptop.
 
@@ -88,13 +91,42 @@ class Reach:
             raise InputError(msg)
         return address
 
+    def pinned(self, equipment: Equipment) -> HostKeyFingerprint | None:
+        """Return the host key that is pinned for a device; None when there is none."""
+        return self.host_keys.get(equipment.name, equipment.host_key)
+
+    def shown_host_key(self, device: EquipmentName) -> HostKey:
+        """Return the key that a device shows where the plan says it is; nobody logs in.
+
+        Raises InputError when it is no device or has no address this way, TransportError when it cannot be reached.
+        """
+        equipment = self.equipment(device)
+        if equipment.platform is None:  # pragma: no cover  equipment() has seen to it
+            msg = f"{device} is not a device"
+            raise InputError(msg)
+        options = self.intent.connections[equipment.platform]
+        dialer = self.dialer_at(self.place(equipment))
+        with contextlib.ExitStack() as stack:
+            if hasattr(dialer, "close"):
+                stack.callback(dialer.close)
+            return ask_host_key(
+                device,
+                str(self.address(equipment)),
+                options.port,
+                dialer=dialer,
+                timeout=options.connect_timeout_seconds,
+            )
+
     def access(self, equipment: Equipment) -> Access:
         """Return everything that a connection needs; InputError when no host key is pinned for the device."""
-        host_key = self.host_keys.get(equipment.name, equipment.host_key)
+        host_key = self.pinned(equipment)
+        if self.key_file is None:
+            raise InputError(NO_KEY)
         if equipment.platform is None or host_key is None:
             msg = (
                 f"{equipment.name} has no pinned host key; expected `host_key` in inventory/sites/"
-                f"{equipment.name.site}.yaml (a twin's keys are pinned by `cloison lab up`)"
+                f"{equipment.name.site}.yaml; see `cloison trust {equipment.name}` (a twin's keys are pinned by "
+                "`cloison lab up`)"
             )
             raise InputError(msg)
         options = self.intent.connections[equipment.platform]

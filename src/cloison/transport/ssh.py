@@ -15,6 +15,7 @@ import select
 import shlex
 import threading
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import paramiko
@@ -42,6 +43,56 @@ def fingerprint(key: paramiko.PKey) -> HostKeyFingerprint:
     """Return the SHA-256 fingerprint of a public key, as `ssh-keygen -l` prints it."""
     digest = base64.b64encode(hashlib.sha256(key.asbytes()).digest()).decode().rstrip("=")
     return HostKeyFingerprint(f"SHA256:{digest}")
+
+
+@dataclass(frozen=True, slots=True)
+class HostKey:
+    """The key that a host shows."""
+
+    kind: str
+    """Its type as SSH names it, such as `ssh-ed25519`: one of those that are asked for."""
+    fingerprint: HostKeyFingerprint
+
+
+def ask_host_key(place: str, address: str, port: int, *, dialer: Dialer, timeout: float) -> HostKey:
+    """Return the key that a host shows and proves to hold; it is believed nothing, and no credential is offered.
+
+    Raises TransportTimeout, and TransportError when it cannot be reached or speaks no SSH.
+    """
+    transport = _keys_exchanged(place, address, port, dialer, timeout)
+    try:
+        key = transport.get_remote_server_key()
+        return HostKey(key.get_name(), fingerprint(key))
+    except paramiko.SSHException as error:
+        raise TransportError(place, f"no SSH connection: {error}") from error
+    finally:
+        transport.close()
+
+
+def _keys_exchanged(place: str, address: str, port: int, dialer: Dialer, timeout: float) -> paramiko.Transport:
+    """Return a transport whose keys are exchanged and whose host has not been checked yet."""
+    try:
+        dialled = dialer.dial(address, port, timeout=timeout)
+    except TransportError as error:  # it names the place that was dialled from
+        kind = TransportTimeout if isinstance(error, TransportTimeout) else TransportError
+        raise kind(place, f"not reachable from {error}") from error
+    try:
+        transport = paramiko.Transport(dialled)
+    except (paramiko.SSHException, OSError) as error:
+        dialled.close()
+        raise TransportError(place, f"no SSH connection: {error}") from error
+    try:
+        transport.banner_timeout = transport.auth_timeout = timeout
+        offered = transport.get_security_options().key_types
+        transport.get_security_options().key_types = [kind for kind in _HOST_KEY_TYPES if kind in offered]
+        transport.start_client(timeout=timeout)
+    except (paramiko.SSHException, EOFError, OSError) as error:
+        transport.close()
+        message = f"no SSH at {address} port {port}: {error or type(error).__name__}"
+        if "timeout" in message.lower():
+            raise TransportTimeout(place, message) from error
+        raise TransportError(place, message) from error
+    return transport
 
 
 class SshRunner:
@@ -134,7 +185,7 @@ class SshRunner:
         except (OSError, paramiko.SSHException, ValueError, paramiko.pkey.UnknownKeyType) as error:
             message = f"{self._key_file}: not a readable SSH private key ({type(error).__name__})"
             raise TransportError(self._place, message) from error
-        transport = self._unauthenticated()
+        transport = _keys_exchanged(self._place, self._address, self._port, self._dialer, self._connect_timeout)
         try:
             self._check_host_key(transport)
             transport.auth_publickey(self._username, key)
@@ -150,37 +201,13 @@ class SshRunner:
             raise
         return transport
 
-    def _unauthenticated(self) -> paramiko.Transport:
-        """Return a transport whose keys are exchanged and whose host has not been checked yet."""
-        try:
-            dialled = self._dialer.dial(self._address, self._port, timeout=self._connect_timeout)
-        except TransportError as error:  # it names the place that was dialled from
-            kind = TransportTimeout if isinstance(error, TransportTimeout) else TransportError
-            raise kind(self._place, f"not reachable from {error}") from error
-        try:
-            transport = paramiko.Transport(dialled)
-        except (paramiko.SSHException, OSError) as error:
-            dialled.close()
-            raise TransportError(self._place, f"no SSH connection: {error}") from error
-        try:
-            transport.banner_timeout = transport.auth_timeout = self._connect_timeout
-            offered = transport.get_security_options().key_types
-            transport.get_security_options().key_types = [kind for kind in _HOST_KEY_TYPES if kind in offered]
-            transport.start_client(timeout=self._connect_timeout)
-        except (paramiko.SSHException, EOFError, OSError) as error:
-            transport.close()
-            message = f"no SSH at {self._address} port {self._port}: {error or type(error).__name__}"
-            if "timeout" in message.lower():
-                raise TransportTimeout(self._place, message) from error
-            raise TransportError(self._place, message) from error
-        return transport
-
     def _check_host_key(self, transport: paramiko.Transport) -> None:
-        shown = fingerprint(transport.get_remote_server_key())
+        key = transport.get_remote_server_key()
+        shown = fingerprint(key)
         if not hmac.compare_digest(shown, self._host_key):
             message = (
-                f"the host key is {shown}, expected {self._host_key} as pinned in the inventory; "
-                "nothing was sent. If the device was replaced, check its key at its console and pin it"
+                f"the host key is {shown} ({key.get_name()}), expected {self._host_key} as pinned: nothing was sent; "
+                f"compare it at the device's console, then see `cloison trust {self._place}`"
             )
             raise HostKeyError(self._place, message)
 
