@@ -26,14 +26,11 @@ if TYPE_CHECKING:
 
     from cloison.change.asking import Asking
     from cloison.change.effects import Effects
-    from cloison.change.journal import Run
     from cloison.change.plan import DevicePlan, Plan
     from cloison.device.contract import Device
     from cloison.model import EquipmentName
     from cloison.render.config import Config, Section
 
-ATTEMPTS = 5
-"""How often a device that went back after the decision is armed again, each time under another token."""
 WENT_BACK = frozenset({Standing.REVERTED, Standing.REVERTED_DIFFERS, Standing.UNCHANGED})
 _LEASE_SECONDS = 60.0
 _LAST_PHASE: Final = 3
@@ -44,7 +41,8 @@ class CatchingUp:
     """Brings those devices of a decided change forward that are not confirmed."""
 
     plan: Plan
-    run: Run
+    tokens: tuple[str, ...]
+    """What the run arms a device with, one after the other: each is used once."""
     effects: Effects
     asking: Asking
     confirm: Callable[[DevicePlan], DeviceOutcome]
@@ -92,12 +90,11 @@ class CatchingUp:
             return
         if stray := _differing([one for one in device.running if one.name in device.changed], read):
             raise DeviceError(device.device, f"it runs neither old nor new in {', '.join(stray)}; nothing was touched")
-        tokens = [self.run.token(self.plan, attempt) for attempt in range(1, ATTEMPTS + 1)]
-        used = tokens.index(state.token) + 1 if state.token in tokens else 0
-        if used >= ATTEMPTS:
+        used = self.tokens.index(state.token) + 1 if state.token in self.tokens else 0
+        if used >= len(self.tokens):
             msg = f"it went back {used} times after the decision; look at it before you resume"
             raise TokenError(device.device, msg)
-        self._jobs[device.device] = self._armed(device, lambda job: job, tokens[used])
+        self._jobs[device.device] = self._armed(device, lambda job: job, self.tokens[used])
 
     def _armed(self, device: DevicePlan, made: Callable[[DeviceJob], DeviceJob], token: str) -> DeviceJob:
         """Take the lease and arm a device with what is made of its job; return that."""
@@ -132,7 +129,7 @@ class CatchingUp:
 
     def _hold_open(self, device: DevicePlan) -> None:
         """Have a confirmed end take old and new, until it is let go or its dead-man takes it back to the candidate."""
-        first = f"{self.run.token(self.plan)}-open"
+        first = f"{self.tokens[0]}-open"
         state = self.asking.of_guard(device, lambda guard: guard.state())
         if state.token.startswith(first) and pending(state, state.token):
             self.asking.of_guard(device, lambda guard: guard.revert(state.token))

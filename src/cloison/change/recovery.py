@@ -7,10 +7,11 @@ answer fits neither way is unknown; the change is then undetermined until `clois
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from cloison.change.asking import outcome, standing
-from cloison.change.catching_up import ATTEMPTS, CatchingUp
+from cloison.change.catching_up import CatchingUp
 from cloison.change.crash import CrashPoint
 from cloison.change.fleetwide import on_each_that_can
 from cloison.change.journal import Event
@@ -32,8 +33,11 @@ if TYPE_CHECKING:
     from cloison.device.guard import Guard, GuardState
     from cloison.model import EquipmentName
 
+ATTEMPTS = 5
+"""How often a device may be armed in one run: again, under another token, when it went back after the decision."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Recovery:
     """Takes the devices of a run to where they shall stand."""
 
@@ -44,7 +48,7 @@ class Recovery:
     started: float
     """When the run began or was taken up again, on the monotonic clock."""
 
-    @property
+    @cached_property  # each takes the hash of the whole plan
     def tokens(self) -> tuple[str, ...]:
         """Every token that this run may have left on a device."""
         return tuple(self.run.token(self.plan, attempt) for attempt in range(1, ATTEMPTS + 1))
@@ -73,7 +77,7 @@ class Recovery:
         first = self._each(self._confirm, ordered)
         by_name = {one.device: one for one in first}
         if any(one.standing is not Standing.CONFIRMED for one in first):
-            CatchingUp(self.plan, self.run, self.effects, self.asking, self._confirm, by_name).go(ordered)
+            CatchingUp(self.plan, self.tokens, self.effects, self.asking, self._confirm, by_name).go(ordered)
         devices = tuple(by_name[device.device] for device in self.plan.changed)
         return self._result(Decision.CONFIRMED, {Standing.CONFIRMED}, devices, "", checks)
 
