@@ -110,7 +110,8 @@ class AgentGuard:
 
 def parse_state(device: str, answer: bytes) -> GuardState:
     """Return the state that the script printed; raise DeviceError for anything else."""
-    lines = answer.decode("ascii", "backslashreplace").split("\n")
+    # A device that takes its time says an empty line now and then.
+    lines = answer.decode("ascii", "backslashreplace").lstrip("\n").split("\n")
     if lines[:1] != [_FIRST] or lines[-2:] != ["end", ""]:
         raise DeviceError(device, "the guard's answer broke off, or is not one")
     said: dict[str, str] = {}
