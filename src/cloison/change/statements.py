@@ -27,6 +27,8 @@ _ELEMENTS = "elements = {}"
 _ACCEPTS = re.compile(r'\baccept comment "([^"]*)"$')
 _SORTED_BY = tuple(re.compile(words) for words in (r'iifname "([^"]*)"', r'oifname "([^"]*)"', r"(\w+) dport (\d+)"))
 _DIFFERS = re.compile(r"differs: connection ([^ :]+)")
+_ADDRESSES_A_LINE = 2
+"""How many addresses nft puts on a line of a set."""
 _BREAK = ",\n\t\t\t     "
 Key = tuple[str, ...]
 
@@ -102,20 +104,16 @@ def layout_of(*texts: str) -> Layout:
     orders = Layout(), Layout(last_first=True)
     lists = [listed.split(", ") for text in texts for listed in _PAIRS.findall(text)]
     by_first, by_last = (sum(_is_sorted(elements, order.order) for elements in lists) for order in orders)
+    indented = any("\n\t" in text for text in texts)
     broken = re.search(r"elements = \{ ([^\n{}]*),\n", "".join(texts))
-    return Layout(
-        last_first=by_last > by_first,
-        a_line=len(broken[1].split(", ")) if broken else _unbroken(texts),
-        indented=any("\n\t" in text for text in texts),
-    )
+    a_line = len(broken[1].split(", ")) if broken else _ADDRESSES_A_LINE if indented and not _is_long(texts) else 0
+    return Layout(last_first=by_last > by_first, a_line=a_line, indented=indented)
 
 
-def _unbroken(texts: Iterable[str]) -> int:
-    """Return 0 where a text lists more than nft puts on a line, and otherwise what nft would."""
-    longest = max(
-        (found.count(",") for text in texts for found in re.findall(r"elements = \{([^}]*)", text)), default=0
-    )
-    return 0 if longest > 1 else 2
+def _is_long(texts: Iterable[str]) -> bool:
+    """Return True where a text has more on a line than nft would put there."""
+    found = (listed for text in texts for listed in re.findall(r"elements = \{([^}]*)", text))
+    return any(listed.count(",") >= _ADDRESSES_A_LINE for listed in found)
 
 
 def _is_sorted(elements: Sequence[str], order: Callable[[str], tuple[tuple[int, ...], str]]) -> bool:
