@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloison.change.links import NEXT, changed_connections, initiates, tunnel_phases
+from cloison.change.links import NEXT, TunnelEnd, initiates, tunnel_phases
 from cloison.device.swanctl import parse, section, write
 from cloison.errors import InputError
+from cloison.model import EquipmentName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,6 +30,7 @@ SELECTORS = ("10.56.1.0/24", "10.56.1.0/26", "10.56.1.64/26", "10.56.1.128/26", 
 REMOTE = ("10.60.0.0/16", "10.60.1.0/24", "10.60.2.0/24", "10.61.0.0/28")
 ALGORITHMS = ("aes256gcm16-ecp384", "aes128gcm16-ecp256", "chacha20poly1305-x25519")
 NEAR, FAR = 0, 1
+DEVICE = EquipmentName("operations-centre/firewall")
 
 
 @dataclass(frozen=True)
@@ -263,7 +265,7 @@ def test_the_responder_offers_the_old_until_the_end_and_the_initiator_until_it_m
 def test_an_end_on_which_nothing_changes_has_one_text(network: Network, initiators: frozenset[str], end: int) -> None:
     text = text_of(network, end, initiators)
     assert set(tunnel_phases(f"# as it ran\n{text}", text)) == {text}
-    assert changed_connections(text, text) == ()
+    assert TunnelEnd(DEVICE, f"# as it ran\n{text}", text).changed == frozenset()
 
 
 @given(NETWORKS, NETWORKS, INITIATORS, ENDS)
@@ -284,7 +286,7 @@ def test_a_device_with_no_tunnel_yet(path: Path) -> None:
     first, second, third = tunnel_phases("", text)
     assert connections_of(first).keys() == answered
     assert (second, third) == (text, text)
-    assert changed_connections("", text) == tuple(sorted(connections))
+    assert TunnelEnd(DEVICE, "", text).changed == connections.keys()
     if answered in (set(), connections.keys()):
         assert first == (text if answered else "")
     # And back: what it initiates goes in the second phase, what it answers in the third.
@@ -307,7 +309,7 @@ def test_a_changed_child_takes_both_under_its_own_name(hub: str) -> None:
     assert child["local_ts"] == "10.56.3.0/28, 10.56.3.32/28, 10.56.3.16/28"
     assert child["esp_proposals"] == "aes128gcm16-ecp256, aes256gcm16-ecp384"
     assert (second, third) == (first, new)
-    assert changed_connections(hub, new) == tuple(sorted(connections_of(hub)))
+    assert TunnelEnd(DEVICE, hub, new).changed == connections_of(hub).keys()
 
 
 def test_a_peer_of_another_name_gets_a_connection_beside_the_old_one(hub: str) -> None:
@@ -318,7 +320,7 @@ def test_a_peer_of_another_name_gets_a_connection_beside_the_old_one(hub: str) -
     assert connections[COMMUNE + NEXT] == connections_of(new)[COMMUNE]
     assert len(connections) == len(connections_of(hub)) + 1
     assert second == first
-    assert changed_connections(hub, new) == (COMMUNE,)
+    assert TunnelEnd(DEVICE, hub, new).back.changed == {COMMUNE}
     # What a change left behind that broke off is not doubled.
     assert tunnel_phases(first, new)[0] == first
 

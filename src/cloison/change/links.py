@@ -9,15 +9,30 @@ A connection whose peers name themselves otherwise cannot be one connection: the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from dataclasses import dataclass
+from functools import partial
+from itertools import combinations
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from cloison.change.fleetwide import on_each
+from cloison.change.gate import GateCheck
 from cloison.device import swanctl
+from cloison.device.negotiated import mismatches, stale, unmirrored
 from cloison.errors import InputError
+from cloison.flow import Outcome
+from cloison.render.config import Section, SectionName
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from cloison.change.plan import Plan
+    from cloison.device.contract import Device
+    from cloison.device.negotiated import Negotiated
     from cloison.device.swanctl import Tree
+    from cloison.model import EquipmentName
+
+Answer = TypeVar("Answer")
 
 NEXT = "-next"
 """What the name of a new connection ends with while it stands beside the old one of its name."""
@@ -33,6 +48,9 @@ _MESSAGES = ("unique", "keyingtries", "encap", "mobike", "fragmentation", "send_
 _OWN = frozenset((*_TIMES, *_MESSAGES))
 """What an end decides for itself: it hinders no peer, and is new at once."""
 _AUTHENTICATION_FREE = frozenset((*_AUTHENTICATION_LISTS, "revocation"))
+_FINDING = re.compile(r"^differs: .*\n?", re.MULTILINE)
+_TRIES = 8
+_PAUSE_SECONDS = 0.5
 _ACTIONS = ("start_action", "close_action", "dpd_action")
 
 
@@ -45,11 +63,7 @@ def tunnel_phases(old: str, new: str) -> tuple[str, str, str]:
     swanctl.conf(5) as it is loaded; an empty `old` is a device with no tunnel yet. Raises InputError for text of
     another form.
     """
-    try:
-        before, after = swanctl.parse(old), swanctl.parse(new)
-    except ValueError as error:
-        msg = f"the tunnels cannot be changed in phases: {error}"
-        raise InputError(msg) from error
+    before, after = _tree(old), _tree(new)
     known = [(old, _without_empty(before)), (new, _without_empty(after))]
     texts = []
     for initiators_are_new in (False, True):
@@ -67,10 +81,17 @@ def initiates(connection: Mapping[str, object]) -> bool:
     )
 
 
-def changed_connections(old: str, new: str) -> tuple[str, ...]:
-    """Return the names of the connections of `new` that are otherwise in `old`, or not there; sorted."""
-    before, after = (swanctl.section(swanctl.parse(text), "connections") for text in (old, new))
-    return tuple(sorted(name for name in after if after[name] != before.get(name)))
+def connections_of(text: str) -> Mapping[str, object]:
+    """Return the connections of a text by name; InputError for a text of another form."""
+    return swanctl.section(_tree(text), "connections")
+
+
+def _tree(text: str) -> Tree:
+    try:
+        return swanctl.parse(text)
+    except ValueError as error:
+        msg = f"the tunnels cannot be changed in phases: {error}"
+        raise InputError(msg) from error
 
 
 def _between(before: Tree, after: Tree, *, initiators_are_new: bool) -> Tree:
@@ -146,11 +167,122 @@ def _lists_joined(was: Tree, comes: Tree, lists: Mapping[str, str]) -> Tree:
     joined: Tree = dict(comes)
     for key, default in lists.items():
         if was.get(key) != comes.get(key):
-            members = [_members(one.get(key, default)) for one in (comes, was)]
+            members = [swanctl.members(one.get(key, default)) for one in (comes, was)]
             joined[key] = ", ".join(dict.fromkeys(member for one in members for member in one))
     return joined
 
 
-def _members(value: object) -> tuple[str, ...]:
-    """Return the members of a list, which strongSwan separates by commas."""
-    return tuple(member for member in (one.strip() for one in str(value).split(",")) if member)
+# --- once every end has loaded what it shall run ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelEnd:
+    """A device that ends tunnels: what it ran before a change, and what it has loaded since."""
+
+    device: EquipmentName
+    before: str
+    after: str
+
+    @property
+    def back(self) -> TunnelEnd:
+        """The same end once the change was taken back."""
+        return TunnelEnd(self.device, self.after, self.before)
+
+    @property
+    def changed(self) -> frozenset[str]:
+        """The names of its connections that come, go or change."""
+        was, comes = (connections_of(text) for text in (self.before, self.after))
+        return frozenset(name for name in {*was, *comes} if was.get(name) != comes.get(name))
+
+
+class Ask(Protocol):
+    """Asks one device something that may be asked twice, over a new connection where the one before has died."""
+
+    def __call__(self, device: EquipmentName, act: Callable[[Device], Answer]) -> Answer:
+        """Return what `act` returns. Raises TransportError, DeviceError."""
+
+
+def tunnel_ends(plan: Plan) -> tuple[TunnelEnd, ...]:
+    """Return every device of a plan that ends tunnels, whether or not they change there."""
+    return tuple(
+        TunnelEnd(
+            one.device,
+            _FINDING.sub("", one.config("running").section(SectionName.TUNNELS).text),
+            one.config("candidate").section(SectionName.TUNNELS).text,
+        )
+        for one in plan.devices
+        if SectionName.TUNNELS in one.config("candidate").names
+    )
+
+
+def settle_tunnels(
+    ends: Sequence[TunnelEnd], ask: Ask, sleep: Callable[[float], None], workers: int
+) -> tuple[GateCheck, ...]:
+    """Have every changed tunnel negotiated anew, end what is left of before, and compare both ends with what they have.
+
+    It is for when all ends have loaded `after`. A security association keeps what it was made with, whatever is loaded
+    afterwards: what a change closes is closed from here on. Returns one check for each changed tunnel,
+    `selectors/<name>`; none where nothing changed. Raises what a device that cannot be asked raises.
+    """
+    changed = frozenset(name for end in ends for name in end.changed)
+    if not changed:
+        return ()
+    by_name = {end.device: end for end in ends}
+
+    def start(name: EquipmentName, act: Callable[[Device, Section], tuple[str, ...]]) -> tuple[str, ...]:
+        section = Section(name=SectionName.TUNNELS, text=by_name[name].after)
+        return ask(name, lambda device: act(device, section))
+
+    on_each(list(by_name), lambda name: start(name, lambda device, text: device.writer.renew(text, changed)), workers)
+    tries: list[Mapping[str, tuple[str, ...]]] = []
+    while True:
+        shown = on_each(list(by_name), lambda name: ask(name, lambda device: device.reader.negotiated()), workers)
+        tries.append({name: _wrong(name, ends, shown) for name in sorted(changed)})
+        if len(tries) == _TRIES or not any(tries[-1].values()):
+            return tuple(_check(name, [one[name] for one in tries]) for name in sorted(changed))
+        on_each(list(by_name), partial(_end_stale, ends=by_name, shown=shown, changed=changed, ask=ask), workers)
+        sleep(_PAUSE_SECONDS)
+        on_each(list(by_name), lambda name: start(name, lambda device, text: device.writer.bring_up(text)), workers)
+
+
+def _end_stale(
+    name: EquipmentName,
+    ends: Mapping[EquipmentName, TunnelEnd],
+    shown: Mapping[EquipmentName, Sequence[Negotiated]],
+    changed: Collection[str],
+    ask: Ask,
+) -> None:
+    left = [one for one in stale(ends[name].after, shown[name]) if _name_without_next(one.connection) in changed]
+    if left:
+        ask(name, lambda device: device.writer.terminate(left))
+
+
+def _wrong(
+    name: str, ends: Sequence[TunnelEnd], shown: Mapping[EquipmentName, Sequence[Negotiated]]
+) -> tuple[str, ...]:
+    """Return what is wrong about a tunnel at its ends, one sentence each."""
+    has = [end for end in ends if name in {*connections_of(end.before), *connections_of(end.after)}]
+    found = []
+    for end in has:
+        names = {one.connection for one in shown[end.device] if _name_without_next(one.connection) == name} | {name}
+        found += [f"{end.device}: {one}" for one in mismatches(end.after, shown[end.device], names)]
+    for one, other in combinations([end.device for end in has if name in connections_of(end.after)], 2):
+        found += [f"{one} and {other}: {what}" for what in unmirrored(shown[one], shown[other], name)]
+    return tuple(found)
+
+
+def _name_without_next(connection: str) -> str:
+    while connection.endswith(NEXT):
+        connection = connection.removesuffix(NEXT)
+    return connection
+
+
+def _check(name: str, tries: Sequence[tuple[str, ...]]) -> GateCheck:
+    wrong = tries[-1]
+    said = tuple("; ".join(one) or "both ends have what is declared" for one in tries)
+    return GateCheck(
+        name=f"selectors/{name}",
+        outcome=Outcome.FAIL if wrong else Outcome.PASS,
+        detail=said[-1],
+        tries=said if len(said) > 1 else (),
+    )

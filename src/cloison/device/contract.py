@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping, Sequence
     from ipaddress import IPv4Interface, IPv6Interface
 
     from cloison.device.guard import Guard
     from cloison.device.job import Load
+    from cloison.device.negotiated import Negotiated
     from cloison.model import EquipmentName, Platform
     from cloison.optics import Reading
     from cloison.render.config import Config, Section, SectionName
@@ -93,6 +94,12 @@ class Reader(Protocol):
     def tracked(self) -> str:
         """Return the tracked connections as conntrack(8) lists them with `-o extended`; nothing where none are."""
 
+    def negotiated(self) -> tuple[Negotiated, ...]:
+        """Return the security associations of its tunnels as they are; nothing where the device has no IKE daemon.
+
+        What is loaded changes none that is there. Raises DeviceError for an answer of another form.
+        """
+
     def prepared(self, running: Config, section: Section) -> Load:
         """Return what the guard of the device is given to make what runs equal to a loadable section.
 
@@ -114,6 +121,15 @@ class Writer(Protocol):
 
         Only tunnels need it, and only once both ends are loaded: an initiator that was refused does not try again.
         """
+
+    def renew(self, section: Section, connections: Collection[str]) -> tuple[str, ...]:
+        """End those of these connections that this end starts, and start them with what is loaded: `section`.
+
+        Return the names of what stayed down. It may be asked for over the very tunnel that it ends for a moment.
+        """
+
+    def terminate(self, associations: Sequence[Negotiated]) -> None:
+        """End security associations; one that is gone already is no failure."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from cloison.device.fibre import FibreLoading, FibreReading
 from cloison.device.interfaces import InterfacesReading
 from cloison.device.interfaces_load import InterfacesLoading
 from cloison.device.loading import load_of
+from cloison.device.negotiated import read_associations, renew, terminate
 from cloison.device.rows import SwitchLoading, SwitchReading, own_rows, rebuilding
 from cloison.device.ruleset import FilterLoading, FilterReading
 from cloison.device.section import Answers, joined
@@ -21,9 +22,10 @@ from cloison.errors import DeviceError, LoadError
 from cloison.render.config import Config, Section, SectionName
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from cloison.device.job import Load
+    from cloison.device.negotiated import Negotiated
     from cloison.device.section import LoadableSection, ReadableSection
     from cloison.model import EquipmentName, Platform
     from cloison.transport.base import Runner
@@ -103,6 +105,10 @@ class DaemonReader:
         answers = run_batch(self.runner, [step("tracked", "conntrack", "-L", "-o", "extended")], self.seconds)
         return must(self._device, answers["tracked"], "the tracked connections")
 
+    def negotiated(self) -> tuple[Negotiated, ...]:
+        """Return the security associations as they are; see `cloison.device.contract.Reader`."""
+        return read_associations(self.runner) if SectionName.TUNNELS in self.sections else ()
+
     def prepared(self, running: Config, section: Section) -> Load:
         """Return what the guard is given for a section; see `cloison.device.contract.Reader`."""
         return load_of(self._device, self._platform, running.section(section.name), section)
@@ -144,3 +150,11 @@ class DaemonWriter:
     def bring_up(self, section: Section) -> tuple[str, ...]:
         """Start what the loaded section wants started; see `cloison.device.contract.Writer`."""
         return self._tunnels.bring_up(self.runner, section.text) if section.name is SectionName.TUNNELS else ()
+
+    def renew(self, section: Section, connections: Collection[str]) -> tuple[str, ...]:
+        """End tunnels and start them with what is loaded; see `cloison.device.contract.Writer`."""
+        return renew(self.runner, section.text, connections) if section.name is SectionName.TUNNELS else ()
+
+    def terminate(self, associations: Sequence[Negotiated]) -> None:
+        """End security associations; see `cloison.device.contract.Writer`."""
+        terminate(self.runner, associations)

@@ -10,14 +10,16 @@ from cloison.device.guard import Timer
 from cloison.device.job import Load
 from cloison.device.memory_connection import MemoryConnection
 from cloison.device.memory_guard import MemoryGuard
+from cloison.device.memory_tunnels import as_declared
 from cloison.device.memory_world import FaultKind, Operation, World
 from cloison.device.section import joined, lines_of
 from cloison.errors import DeviceError, HostKeyError, LoadError, TransportError
 from cloison.render.config import Config, Section, SectionName
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Sequence
 
+    from cloison.device.negotiated import Negotiated
     from cloison.model import EquipmentName, Platform
 
 FIRST_REFUSED = "refuse"
@@ -50,6 +52,10 @@ class MemoryDevice:
     """The sections that were asked to bring up what they start."""
     down: tuple[str, ...] = ()
     """What stays down when it is asked to come up."""
+    left_over: list[Negotiated] = field(default_factory=list)
+    """Associations of before that the daemon still has."""
+    renewed: list[str] = field(default_factory=list)
+    """The connections that it was asked to start anew."""
     opened: int = 0
     """How many connections were opened."""
     world: World = field(default_factory=World)
@@ -86,6 +92,7 @@ class MemoryDevice:
     def reboot(self) -> None:
         """Start anew: connections die, what was confirmed last is loaded, what was pending is dropped."""
         self.boots += 1
+        self.left_over = []
         self.unreachable_until = max(self.unreachable_until, self.world.now + BOOT_SECONDS)
         self.guard.boot()
 
@@ -125,6 +132,24 @@ class MemoryDevice:
         self._reach()
         self.raised.append(section.name)
         return self.down
+
+    def negotiated(self) -> tuple[Negotiated, ...]:
+        """Return the associations of its tunnels: those of before that nobody ended, and those that came up since."""
+        self._reach()
+        up = as_declared(self.running.get(SectionName.TUNNELS, ""))
+        return (*self.left_over, *(one for one in up if one.child not in self.down))
+
+    def renew(self, section: Section, connections: Collection[str]) -> tuple[str, ...]:
+        """Return what stays down of these connections."""
+        self._reach()
+        self.renewed += connections
+        declared = {one.child for one in as_declared(section.text) if one.connection in connections}
+        return tuple(child for child in self.down if child in declared)
+
+    def terminate(self, associations: Sequence[Negotiated]) -> None:
+        """End associations."""
+        self._reach()
+        self.left_over = [one for one in self.left_over if one not in associations]
 
     # --- what befalls it -------------------------------------------------------------------------------------------
 

@@ -8,12 +8,13 @@ from cloison.device.memory_world import Operation
 from cloison.errors import TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Sequence
 
     from cloison.device.contract import Running
     from cloison.device.guard import GuardState, Lease
     from cloison.device.job import Job, Load
     from cloison.device.memory import MemoryDevice
+    from cloison.device.negotiated import Negotiated
     from cloison.model import EquipmentName, Platform
     from cloison.render.config import Config, Section, SectionName
 
@@ -71,6 +72,18 @@ class MemoryConnection:
     def bring_up(self, section: Section) -> tuple[str, ...]:
         """Return what stays down."""
         return self._ask(Operation.BRING_UP, lambda: self._device.bring_up(section))
+
+    def negotiated(self) -> tuple[Negotiated, ...]:
+        """Return the associations of its tunnels."""
+        return self._ask(Operation.NEGOTIATED, self._device.negotiated)
+
+    def renew(self, section: Section, connections: Collection[str]) -> tuple[str, ...]:
+        """Return what stays down."""
+        return self._ask(Operation.RENEW, lambda: self._device.renew(section, connections))
+
+    def terminate(self, associations: Sequence[Negotiated]) -> None:
+        """End associations."""
+        self._ask(Operation.TERMINATE, lambda: self._device.terminate(associations))
 
     # --- the guard -------------------------------------------------------------------------------------------------
 

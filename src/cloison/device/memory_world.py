@@ -45,6 +45,9 @@ class Operation(StrEnum):
     REVERT = "revert"
     FORGET = "forget"
     TRACKED = "tracked"
+    NEGOTIATED = "negotiated"
+    RENEW = "renew"
+    TERMINATE = "terminate"
 
 
 class FaultKind(StrEnum):

@@ -19,7 +19,8 @@ _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 def parse(text: str) -> Tree:
     """Return the tree of a swanctl.conf, or of what `swanctl --list-conns --pretty` prints.
 
-    Raises ValueError, with the number of the line, for what it does not know (an `include` too).
+    Raises ValueError, with the number of the line, for what it does not know (an `include` too, and a second section of
+    one name).
     """
     root: Tree = {}
     open_sections = [root]
@@ -37,7 +38,7 @@ def parse(text: str) -> Tree:
             items = None
         elif line == "}" and len(open_sections) > 1:
             open_sections.pop()
-        elif found := _SECTION.fullmatch(line):
+        elif (found := _SECTION.fullmatch(line)) and found[1] not in here:
             inner: Tree = {}
             here[found[1]] = inner
             open_sections.append(inner)
@@ -181,12 +182,22 @@ def _compared(where: str, keys: Mapping[str, Callable[[str], str]], given: Tree,
     return found
 
 
-def initiated_children(text: str) -> tuple[str, ...]:
-    """Return the names of the children that this end starts, in the order of the configuration."""
+def initiated(text: str) -> tuple[tuple[str, str], ...]:
+    """Return the children that this end starts, each after its connection, in the order of the configuration."""
     connections = section(parse(text), "connections")
     return tuple(
-        child
+        (name, child)
         for name in connections
         for child, options in section(section(connections, name), "children").items()
         if isinstance(options, dict) and options.get("start_action") == "start"
     )
+
+
+def initiated_children(text: str) -> tuple[str, ...]:
+    """Return the names of the children that this end starts, in the order of the configuration."""
+    return tuple(child for _, child in initiated(text))
+
+
+def members(value: object) -> tuple[str, ...]:
+    """Return the members of a list of the configuration, where commas separate them."""
+    return tuple(member for member in (one.strip() for one in str(value).split(",")) if member)
