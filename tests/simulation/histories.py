@@ -99,16 +99,32 @@ class History:
 
     def play(self) -> list[str]:
         """Let it happen, and return what is wrong with how it ended; nothing when all is as promised."""
-        scene = Scene(plan_of=undisturbed(), world=World(round_trip=0.1, faults=self.faults), killed_at=self.killed_at)
-        return list(self._wrong(scene))
+        scene = self.scene()
+        return list(self._wrong(scene, scene.go()))
 
-    def _wrong(self, scene: Scene) -> Iterator[str]:
+    def play_both(self) -> list[str]:
+        """Let it happen, taken up late and, where it must be taken up, at once; each line says of which it is true."""
+        scene = self.scene()
         ending = scene.go()
+        others = (replace(self, late=False),) if self._is_open(ending) else ()
+        found = [f"{self}: {wrong}" for wrong in self._wrong(scene, ending)]
+        return found + [f"{other}: {wrong}" for other in others for wrong in other.play()]
+
+    def scene(self) -> Scene:
+        """Return the scene before anything happened."""
+        world = World(round_trip=0.1, faults=self.faults)
+        return Scene(plan_of=undisturbed(), world=world, killed_at=self.killed_at)
+
+    def _is_open(self, ending: Ending) -> bool:
+        """Tell whether it has to be taken up again."""
+        return ending.killed or ending.code == 3 or bool(self.faults_of_resume)
+
+    def _wrong(self, scene: Scene, ending: Ending) -> Iterator[str]:
         if self.late:
             scene.rest()
             yield from self._untrue(scene, ending)
             yield from self._unsettled(scene)
-        if ending.killed or ending.code == 3 or self.faults_of_resume:  # noqa: PLR2004  it says: resume
+        if self._is_open(ending):
             ending = scene.resume(self.faults_of_resume)
             if not _is_settled(ending):
                 scene.rest()

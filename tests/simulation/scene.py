@@ -8,12 +8,12 @@ whether a call comes through.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cloison.change.crash import CrashPoint
 from cloison.change.effects import Effects
 from cloison.change.gate import GateCheck
 from cloison.change.journal import Entry, Event, Run
@@ -32,6 +32,7 @@ from cloison.render.config import Config, Section, SectionName
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from cloison.change.crash import CrashPoint
     from cloison.change.outcome import Result
     from cloison.device.contract import Device
 
@@ -192,6 +193,7 @@ class Scene:
     moments: list[Moment] = field(default_factory=list)
     points: list[tuple[CrashPoint, EquipmentName | str]] = field(default_factory=list)
     started: int = 0
+    _passed: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         """Make the devices and the plan; the calls of planning are nobody's."""
@@ -205,7 +207,7 @@ class Scene:
             )
             for name, texts in self.before.items()
         }
-        self.plan = self.planned(self.after) if self.plan_of is None else self.plan_of.plan
+        self.plan: Plan = self.planned(self.after) if self.plan_of is None else self.plan_of.plan
         self.run = self.begun(self.plan)
         self.world.reach = self.carried
         self.world.note = self.calls.append
@@ -282,18 +284,30 @@ class Scene:
 
     def resume(self, faults: tuple[Fault, ...] = ()) -> Ending:
         """Take the run to its end with a new coordinator."""
+        self.revive(faults)
+        return _ending(lambda: resume(self.run, self.effects(self.run)))
+
+    def aim(self, texts: Mapping[EquipmentName, Texts]) -> None:
+        """Begin another run, which makes the devices run these texts."""
+        self.before = {name: dict(device.running) for name, device in self.devices.items()}
+        self.after = {name: dict(wanted) for name, wanted in texts.items()}
+        self.plan = self.planned(self.after)
+        self.run = self.begun(self.plan)
+
+    def revive(self, faults: tuple[Fault, ...] = ()) -> None:
+        """Begin a new coordinator."""
         self.killed_at = None
         self.world.revive(faults)
-        return _ending(lambda: resume(self.run, self.effects(self.run)))
 
     def status(self) -> Status:
         """Ask where the run stands."""
-        self.world.revive()
+        self.revive()
         return status(self.run, self.effects(self.run))
 
     def _come_to(self, kind: str) -> None:
         self.world.live()
-        moment = Moment(kind, 1 + sum(1 for one in self.moments if one.kind == kind))
+        self._passed[kind] += 1
+        moment = Moment(kind, self._passed[kind])
         self.moments.append(moment)
         if moment == self.killed_at:
             self.world.kill()

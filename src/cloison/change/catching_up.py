@@ -184,7 +184,7 @@ class CatchingUp:
 
 def _takes_both(device: DevicePlan) -> bool:
     """Tell whether a device is the end of a tunnel that takes old and new until the last phase."""
-    return bool(device.tunnel_phases) and device.tunnel_phases[0] != device.tunnel_phases[-1]
+    return bool(device.tunnel_phases) and device.tunnel_phases[1] != device.tunnel_phases[2]
 
 
 def _differing(sections: Sequence[Section], read: Config) -> list[SectionName]:

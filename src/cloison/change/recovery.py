@@ -6,6 +6,7 @@ answer fits neither way is unknown; the change is then undetermined until `clois
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from cloison.change.journal import Event
 from cloison.change.outcome import Decision, DeviceOutcome, Result, Standing
 from cloison.device.guard import GRACE_SECONDS, TokenError
 from cloison.device.push import difference
-from cloison.errors import CloisonError, TransportError
+from cloison.errors import CloisonError, RefusedError, TransportError
 from cloison.render.config import SectionName
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 5
 """How often a device may be armed in one run: again, under another token, when it went back after the decision."""
+_LATE = frozenset({Standing.UNREACHABLE, Standing.ARMED})
 
 
 @dataclass(frozen=True)
@@ -55,18 +57,17 @@ class Recovery:
 
     def back(self, reason: str, checks: tuple[GateCheck, ...] = ()) -> Result:
         """Have every device go back, wait for those that must do it by themselves, and return what they say."""
-        self.effects.journal(Event.GOING_BACK, None, reason)
+        self._note(Event.GOING_BACK, None, reason)
         asked_at = self.effects.monotonic()
         devices = self._each(self._revert)
         if any(device.tunnel_phases for device in self.plan.devices):
             self._raise_tunnels()
-        late = {one.device for one in devices if one.standing in {Standing.UNREACHABLE, Standing.ARMED}}
-        if late:
+        # One end of a tunnel goes back before the other, and cannot be heard until that one has.
+        devices = self._asked_again(devices)
+        if any(one.standing in _LATE for one in devices):
             # What cannot be reached goes back at its deadline, and may be reachable then.
             self._await(asked_at + self.plan.deadline + GRACE_SECONDS)
-            devices = tuple(
-                self._revert(self.plan.device(one.device)) if one.device in late else one for one in devices
-            )
+            devices = self._asked_again(devices)
         settled = {Standing.REVERTED, Standing.UNCHANGED, Standing.REVERTED_DIFFERS}
         return self._result(Decision.REVERTED, settled, devices, reason, checks)
 
@@ -83,6 +84,11 @@ class Recovery:
 
     # --- back -------------------------------------------------------------------------------------------------------
 
+    def _asked_again(self, devices: tuple[DeviceOutcome, ...]) -> tuple[DeviceOutcome, ...]:
+        late = [self.plan.device(one.device) for one in devices if one.standing in _LATE]
+        again = {one.device: one for one in self._each(self._revert, late)} if late else {}
+        return tuple(again.get(one.device, one) for one in devices)
+
     def _revert(self, device: DevicePlan) -> DeviceOutcome:
         """Have one device go back, and compare what it then runs with what it ran."""
         self.effects.point(CrashPoint.REVERTING, device.device)
@@ -94,7 +100,7 @@ class Recovery:
             return outcome(device, Standing.UNKNOWN, str(error))
         if found.standing is Standing.REVERTED:
             found = self._compared(device, found)
-        self.effects.journal(Event.REVERTED, device.device, found.standing.value)
+        self._note(Event.REVERTED, device.device, found.standing.value)
         self.effects.point(CrashPoint.REVERTED, device.device)
         return found
 
@@ -132,6 +138,11 @@ class Recovery:
 
         ends = [d.device for d in self.plan.devices if any(s.name is SectionName.TUNNELS for s in d.running)]
         on_each_that_can(ends, raise_one, self.effects.workers)
+
+    def _note(self, event: Event, device: EquipmentName | None, detail: str) -> None:
+        """Write a line, where it can be written: the way back needs no journal, and a full disk does not bar it."""
+        with contextlib.suppress(RefusedError):
+            self.effects.journal(event, device, detail)
 
     def _await(self, moment: float) -> None:
         left = moment - self.effects.monotonic()

@@ -117,6 +117,8 @@ def resume(run: Run, effects: Effects, *, still: bool = True) -> Result:
         msg = f"run {run.name} is being carried out by another process; wait for it, or end it"
         raise RefusedError(msg)
     plan, entries = run.plan, run.entries()
+    if ended := _ended(entries):
+        return _asked_about(run, effects, ended)
     asking = Asking(effects)
     recovery = Recovery(plan, run, effects, asking, effects.monotonic())
     try:
@@ -127,6 +129,13 @@ def resume(run: Run, effects: Effects, *, still: bool = True) -> Result:
     if result.decision is not Decision.UNDETERMINED:
         effects.journal(Event.ENDED, None, result.decision.value)
     return result
+
+
+def _asked_about(run: Run, effects: Effects, ended: str) -> Result:
+    """Return how an ended run ended, and where its devices stand now: what came later is not undone."""
+    decision, _, reason = ended.partition(": ")
+    now = status(run, effects)
+    return Result(run=run.name, plan=now.plan, decision=Decision(decision), devices=now.devices, reason=reason)
 
 
 def _why(entries: Sequence[Entry]) -> str:
