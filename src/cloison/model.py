@@ -6,10 +6,11 @@ space, quote, newline or comment sign, so no text of the inventory can become a 
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from enum import StrEnum
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -174,3 +175,76 @@ class Untrusted:
     def __hash__(self) -> int:
         """Hash the characters."""
         return hash(self._text)
+
+
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+
+JSON_DEPTH_LIMIT = 64
+_NUMBER_DIGITS = 30
+
+
+def read_json(text: str, depth: int = JSON_DEPTH_LIMIT) -> Json:
+    """Return the one value that a text of somebody else's means.
+
+    Raises ValueError for what two readers would take for two values, or cannot hold: a key that stands twice in one
+    object (RFC 8259 section 4), NaN and infinities, a number that overflows or has more than 30 digits, half of a
+    surrogate pair, more than `depth` levels, and anything that is not JSON.
+    """
+    try:
+        value: Json = json.loads(
+            text, object_pairs_hook=_pairs, parse_constant=_constant, parse_float=_float, parse_int=_int
+        )
+    except RecursionError as error:
+        msg = "nested too deeply"
+        raise ValueError(msg) from error
+    level: list[Json] = [value]
+    for _ in range(depth + 1):
+        level = [inner for item in level for inner in _inside(item)]
+        if not level:
+            return value
+    msg = f"more than {depth} levels"
+    raise ValueError(msg)
+
+
+def _inside(item: Json) -> list[Json]:
+    """Return what a value holds; raise ValueError for a string that no encoding has bytes for."""
+    match item:
+        case dict():
+            return [*item.keys(), *item.values()]
+        case list():
+            return item
+        case str() if not item.isascii() and any("\ud800" <= char <= "\udfff" for char in item):
+            msg = "half of a surrogate pair"
+            raise ValueError(msg)
+    return []
+
+
+def _pairs(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        # The key is the writer's text: shown as a JSON string, which escapes every control.
+        twice = json.dumps(next(name for name in names if names.count(name) > 1)[:80])
+        msg = f"the key {twice} stands twice in one object"
+        raise ValueError(msg)
+    return found
+
+
+def _constant(text: str) -> float:
+    msg = f"{text} is not a number of JSON"
+    raise ValueError(msg)
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if value in {float("inf"), float("-inf")}:
+        msg = "a number overflows"
+        raise ValueError(msg)
+    return value
+
+
+def _int(text: str) -> int:
+    if len(text) > _NUMBER_DIGITS:
+        msg = f"a number of more than {_NUMBER_DIGITS} digits"
+        raise ValueError(msg)
+    return int(text)

@@ -7,7 +7,6 @@ which a change is under way: both are told apart, and nothing is claimed about t
 
 from __future__ import annotations
 
-import difflib
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -20,6 +19,7 @@ from cloison.change.fleetwide import on_each_that_can
 from cloison.change.order import Via
 from cloison.change.plan import candidates, intent_digest
 from cloison.device.guard import TransactionState
+from cloison.device.push import unified
 from cloison.flow import Outcome
 from cloison.model import EquipmentName, Model
 from cloison.render.config import SectionName
@@ -165,13 +165,7 @@ def _differences(running: Config, declared: Config) -> tuple[SectionDifference, 
 
 
 def _diff(declared: Section, running: Section) -> str:
-    lines = difflib.unified_diff(
-        declared.text.splitlines(keepends=True),
-        running.text.splitlines(keepends=True),
-        f"declared/{declared.name}",
-        f"running/{running.name}",
-    )
-    return "".join(lines)
+    return unified(declared.text, running.text, f"declared/{declared.name}", f"running/{running.name}")
 
 
 def schema() -> dict[str, object]:

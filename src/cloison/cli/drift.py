@@ -30,7 +30,7 @@ def drift(
 ) -> None:
     """Compare what every device runs with what is declared, by meaning; name what is foreign, missing or changed."""
     from cloison.change.drift import find
-    from cloison.cli.output import print_untrusted, progress
+    from cloison.cli.output import print_json, print_untrusted, progress
     from cloison.model import Untrusted
 
     session = open_network(context, network, name, key)
@@ -47,7 +47,7 @@ def drift(
             devices=devices,
         )
     if as_json:
-        typer.echo(found.model_dump_json(indent=2))
+        print_json(found.model_dump(mode="json"))
     else:
         print_untrusted(Untrusted("".join(f"{line}\n" for line in _lines(found))))
     raise typer.Exit(found.exit_code)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 
 UNTRUSTED_LIMIT = 4_000_000
+_HIDDEN = re.compile(
+    "[\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb]"
+)
+"""Controls, marks of text direction, marks that nobody sees, halves of pairs; JSON itself escapes the first 32."""
 _DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
 
@@ -37,18 +42,25 @@ def console(*, error: bool = False) -> Console:
 
 
 def print_json(document: object) -> None:
-    """Write one JSON document to standard output, keys sorted."""
-    sys.stdout.write(json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    """Write one JSON document to standard output, keys sorted; what a terminal would obey or hide is escaped."""
+    text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False)
+    sys.stdout.write(_HIDDEN.sub(lambda found: json.dumps(found[0])[1:-1], text) + "\n")
 
 
 def say(text: str = "", *, style: str | None = None) -> None:
-    """Write a line of result to standard output."""
-    console().print(text, style=style)
+    """Write a line of result to standard output; whatever is in it, no terminal obeys it."""
+    console().print(_plain(text), style=style)
 
 
 def note(text: str, *, style: str | None = None) -> None:
     """Write a line that is not a result to standard error."""
-    console(error=True).print(text, style=style)
+    console(error=True).print(_plain(text), style=style)
+
+
+def _plain(text: str) -> str:
+    from cloison.model import Untrusted
+
+    return Untrusted(text).shown(UNTRUSTED_LIMIT)
 
 
 def print_untrusted(text: Untrusted) -> None:
@@ -66,12 +78,12 @@ def progress(title: str) -> Iterator[Narrator]:
     terminal = console(error=True)
     quiet = not terminal.is_terminal or os.environ.get("CI") or os.environ.get("TERM") == "dumb"
     if quiet:
-        yield lambda step: terminal.print(f"{title}: {step}")
+        yield lambda step: terminal.print(_plain(f"{title}: {step}"))
         return
     from rich.markup import escape
 
     with terminal.status(escape(title), spinner="line") as status:
-        yield lambda step: status.update(escape(f"{title}: {step}"))
+        yield lambda step: status.update(escape(_plain(f"{title}: {step}")))
 
 
 def require_writable(file: Path | None, option: str = "--out") -> None:

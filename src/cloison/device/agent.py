@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from importlib.resources import files
 from typing import TYPE_CHECKING, NoReturn
 
@@ -39,7 +40,18 @@ _LONGEST_LINE = 400
 _KEYS = frozenset(
     "script timer timer-alive boot state token step busy remaining cause startup lease detail".split()  # noqa: SIM905
 )
-_LEASE_WORDS = 4
+_NAMED = r"[a-z0-9-]{0,63}"
+_FORMS: Mapping[str, re.Pattern[str]] = {
+    "script": re.compile(r"[0-9a-f]{64}"),
+    "boot": re.compile(r"[0-9a-f-]{1,80}"),
+    "token": re.compile(_NAMED),
+    "step": re.compile(r"[0-9]{1,7}"),
+    "remaining": re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?"),  # and so neither `nan`, that no margin is too small for
+    "startup": re.compile(_NAMED),
+}
+"""What a value has to look like, beside those that are one word of several."""
+_LEASE = re.compile(rf"({_NAMED}) ([0-9a-z-]{{0,64}}) (-?[0-9]{{1,9}}) ([ -~]{{0,80}})")
+"""Token, plan, seconds, owner."""
 
 
 def script_text() -> bytes:
@@ -120,6 +132,9 @@ def parse_state(device: str, answer: bytes) -> GuardState:
         if key not in _KEYS or key in said or len(line) > _LONGEST_LINE:
             raise DeviceError(device, f"the guard's answer has a line of no known form: {line[:100]!r}")
         said[key] = value
+    for key, form in _FORMS.items():
+        if not form.fullmatch(said.get(key, "")):
+            raise DeviceError(device, f"the guard's answer has no {key} that can be used: {said.get(key, '')[:100]!r}")
     try:
         return _state(said)
     except (ValueError, KeyError) as error:
@@ -145,6 +160,9 @@ def _state(said: Mapping[str, str]) -> GuardState:
 
 
 def _lease(said: str) -> Lease:
-    words = said.split(" ", _LEASE_WORDS - 1)
-    token, plan, seconds, owner = words
+    found = _LEASE.fullmatch(said)
+    if found is None:
+        msg = f"its lease is none: {said[:100]!r}"
+        raise ValueError(msg)
+    token, plan, seconds, owner = found.groups()
     return Lease(token=token, owner=owner, plan=plan, seconds=float(seconds))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ SCRATCH = "@/"
 
 _TIMED_OUT = 124
 """What timeout(1) exits with."""
+_HEAD = re.compile(rb"(?P<name>[a-z0-9-]{1,40}) (?P<status>[0-9]{1,3}) (?P<out>[0-9]{1,9}) (?P<err>[0-9]{1,9})\n")
+"""What a step begins with: its name, its exit status, and the bytes of its two outputs."""
 _PROLOGUE = r"""
 set -u
 export LC_ALL=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -88,17 +91,17 @@ def _unframed(place: str, stdout: bytes, names: list[str]) -> dict[str, CommandR
     """Split the answer by its own lengths, so that no output can pose as another."""
     results: dict[str, CommandResult] = {}
     at = 0
-    try:
-        for name in names:
-            end = stdout.index(b"\n", at)
-            status, out, err = stdout[at:end].decode().removeprefix(f"{name} ").split(" ")
-            first, second, last = end + 1, end + 1 + int(out), end + 1 + int(out) + int(err)
-            results[name] = CommandResult(int(status), stdout[first:second], stdout[second:last])
-            at = last
-    except ValueError as error:
-        raise DeviceError(place, f"the answer of a batch broke off before step {names[len(results)]}") from error
+    for name in names:
+        head = _HEAD.match(stdout, at)
+        if head is None or head["name"].decode() != name:
+            raise DeviceError(place, f"the answer of a batch broke off before step {name}")
+        first = head.end()
+        second = first + int(head["out"])
+        at = second + int(head["err"])
+        results[name] = CommandResult(int(head["status"]), stdout[first:second], stdout[second:at])
     if at != len(stdout):
-        raise DeviceError(place, f"the answer of a batch has {len(stdout) - at} bytes after its end")
+        end = "before its end" if at > len(stdout) else f"{len(stdout) - at} bytes after its end"
+        raise DeviceError(place, f"the answer of a batch goes on or stops {end}")
     return results
 
 

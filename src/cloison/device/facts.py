@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from typing import TYPE_CHECKING
@@ -34,6 +35,7 @@ ovs-vsctl --version | head -n 1
 nft --version
 :
 """
+_UPTIME = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
 _SPEEDS = "grep -s . /sys/class/net/*/speed /dev/null || :"
 
 
@@ -50,15 +52,13 @@ def fact_steps() -> Sequence[Step]:
 def facts_of(answers: Answers, sections: Sequence[SectionName]) -> Facts:
     """Return the facts; raise DeviceError when an answer cannot be used."""
     lines = [*answers.text("system", "names and versions").splitlines(), "", ""]
-    try:
-        uptime = float(lines[1])
-    except ValueError as error:
-        raise DeviceError(answers.place, "the time since the start cannot be read") from error
+    if not _UPTIME.fullmatch(lines[1]):
+        raise DeviceError(answers.place, "the time since the start cannot be read")
     readings = _optics(answers) if SectionName.FIBRE in sections else {}
     return Facts(
         hostname=lines[0].strip(),
         system="; ".join(line.strip() for line in lines[2:] if line.strip()),
-        uptime_seconds=uptime,
+        uptime_seconds=float(lines[1]),
         interfaces=_interfaces(answers),
         vlan_ports=_vlan_ports(answers),
         optics=readings,

@@ -7,12 +7,12 @@ down (a link that is not named is down).
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from cloison.device.batch import shell, step
 from cloison.device.section import joined, lines_of
 from cloison.errors import DeviceError, LoadError
+from cloison.model import read_json
 from cloison.render.config import SectionName
 
 if TYPE_CHECKING:
@@ -125,12 +125,12 @@ def place_of(line: str) -> tuple[int, str]:
 def parsed(answers: Answers, name: str, what: str) -> list[Json]:
     """Return the objects of an `ip -j` answer; raise DeviceError when it is something else."""
     try:
-        found = json.loads(answers.text(name, what) or "[]")
-    except (ValueError, RecursionError) as error:
-        raise DeviceError(answers.place, f"{what} cannot be read: not JSON") from error
+        found = read_json(answers.text(name, what) or "[]")
+    except ValueError as error:
+        raise DeviceError(answers.place, f"{what} cannot be read: not JSON that means one thing: {error}") from error
     if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
         raise DeviceError(answers.place, f"{what} cannot be read: not a list of objects")
-    return [one for one in found if one]
+    return [dict(one) for one in found if isinstance(one, dict) and one]
 
 
 def flags_of(link: Mapping[str, object]) -> list[str]:

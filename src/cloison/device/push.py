@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from cloison.render.config import Config, Section
 
 
+_MATCHED_LINES = 200_000
+"""Seconds of matching at the worst; a shared firewall of 725 communes has fewer."""
+
+
 def changed(running: Config, canonical: Config) -> tuple[SectionName, ...]:
     """Return the sections of a canonical candidate that differ from what runs, in the order of application."""
     return tuple(section.name for section in canonical.sections if running.section(section.name).text != section.text)
@@ -23,13 +27,22 @@ def changed(running: Config, canonical: Config) -> tuple[SectionName, ...]:
 
 def difference(running: Section, canonical: Section) -> str:
     """Return a unified diff from what runs to a canonical candidate; an empty text when they are equal."""
-    lines = difflib.unified_diff(
-        running.text.splitlines(keepends=True),
-        canonical.text.splitlines(keepends=True),
-        f"running/{running.name}",
-        f"candidate/{canonical.name}",
-    )
-    return "".join(lines)
+    return unified(running.text, canonical.text, f"running/{running.name}", f"candidate/{canonical.name}")
+
+
+def unified(before: str, after: str, name: str, other: str) -> str:
+    """Return a unified diff of two texts; an empty text when they are equal.
+
+    A text of very many lines is not matched line by line, or a device could keep this process busy for ever: it is
+    shown as taken away and put in whole.
+    """
+    lines, others = before.splitlines(keepends=True), after.splitlines(keepends=True)
+    if max(len(lines), len(others)) <= _MATCHED_LINES:
+        return "".join(difflib.unified_diff(lines, others, name, other))
+    if before == after:
+        return ""
+    head = f"--- {name}\n+++ {other}\n@@ -1,{len(lines)} +1,{len(others)} @@\n"
+    return head + "".join([*(f"-{line}" for line in lines), *(f"+{line}" for line in others)])
 
 
 def loads(reader: Reader, running: Config, candidate: Config, canonical: Config) -> Iterator[Section]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from cloison.device.batch import shell, step
 from cloison.device.section import joined, lines_of, load_steps
 from cloison.errors import DeviceError
+from cloison.model import read_json
 from cloison.render.config import SectionName
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from cloison.device.batch import Step
     from cloison.device.section import Answers
+    from cloison.model import Json
     from cloison.transport.base import Runner
 
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
@@ -99,15 +101,24 @@ def parse_dump(place: str, dump: str) -> list[Row]:
     rows: list[Row] = []
     try:
         for line in filter(None, dump.splitlines()):
-            table = json.loads(line)
-            name = str(table["caption"]).removesuffix(" table")
-            for values in table["data"]:
-                columns = dict(zip(table["headings"], values, strict=True))
-                ((_, identity),) = _atoms(columns.pop("_uuid"))
-                rows.append(Row(name, str(identity), columns))
+            match read_json(line):
+                case {"caption": str(caption), "headings": [*headings], "data": [*data]}:
+                    rows += [_row(caption.removesuffix(" table"), headings, values) for values in data]
+                case _:
+                    msg = "a line is no table"
+                    raise ValueError(msg)  # noqa: TRY301  as for every other line that is none
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise DeviceError(place, f"the dump of the switch database cannot be read: {type(error).__name__}") from error
+        raise DeviceError(place, f"the dump of the switch database cannot be read: {error}") from error
     return rows
+
+
+def _row(table: str, headings: Sequence[Json], values: Json) -> Row:
+    if not isinstance(values, list) or len(set(map(str, headings))) != len(headings):
+        msg = f"a row of {table} is none, or has a column twice"
+        raise ValueError(msg)
+    columns: dict[str, object] = dict(zip(map(str, headings), values, strict=True))
+    ((_, identity),) = _atoms(columns.pop("_uuid"))
+    return Row(table, str(identity), columns)
 
 
 def canonical_rows(rows: Sequence[Row]) -> str:

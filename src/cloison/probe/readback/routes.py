@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from ipaddress import IPv4Interface, IPv4Network
 from typing import TYPE_CHECKING, Any
 
 from cloison.intent.models import Kind
 from cloison.intent.network import PortMode
+from cloison.model import read_json
 
 if TYPE_CHECKING:
     from cloison.intent.network import Equipment, Intent
@@ -60,7 +60,8 @@ def wanted_routes(intent: Intent, device: Equipment) -> set[Route]:
 
 def route_differences(intent: Intent, device: Equipment, text: str) -> list[str]:
     """Return what is routed and not declared, and what is declared and not routed (output of ROUTES)."""
-    found = {_route(entry) for entry in json.loads(text)}
+    said: Any = read_json(text)
+    found = {_route(entry) for entry in said}
     wanted = wanted_routes(intent, device)
     return [f"route {_shown(route)} is not declared" for route in sorted(found - wanted)] + [
         f"route {_shown(route)} is missing" for route in sorted(wanted - found)
@@ -86,7 +87,8 @@ def interface_differences(intent: Intent, device: Equipment, text: str) -> list[
     """Return what is up, down or addressed otherwise than declared (output of ADDRESSES)."""
     wanted = wanted_addresses(intent, device)
     unused = {str(port.name) for port in device.ports if port.mode is PortMode.UNUSED}
-    entries = {entry["ifname"]: entry for entry in json.loads(text)}
+    said: Any = read_json(text)
+    entries = {entry["ifname"]: entry for entry in said}
     known = {*wanted, *_ITS_OWN}
     found = [f"interface {name} is not declared" for name in sorted(entries.keys() - known)]
     found += [f"interface {name} is missing" for name in sorted(wanted.keys() - entries.keys())]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from cloison.intent.models import Kind
 from cloison.intent.network import PortMode
+from cloison.model import read_json
 
 if TYPE_CHECKING:
     from cloison.intent.network import Equipment, Intent, Port
@@ -25,7 +25,7 @@ def read(text: str) -> dict[str, list[Row]]:
     """Return the rows of each table in the output of COMMAND; ValueError or KeyError when it is something else."""
     tables: dict[str, list[Row]] = {}
     for name, line in zip(_TABLES, text.splitlines(), strict=True):
-        table = json.loads(line)
+        table: Any = read_json(line)
         tables[name] = [
             {column: _plain(value) for column, value in zip(table["headings"], row, strict=True)}
             for row in table["data"]

@@ -13,6 +13,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from cloison.flow import Protocol
+from cloison.model import read_json
 from cloison.probe.readback.routes import TUNNEL_INTERFACE
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ class Ruleset:
 
 def read(text: str) -> Ruleset:
     """Return what the output of COMMAND lets through; ValueError or KeyError when it is something else."""
-    entries = json.loads(text)["nftables"]
+    said: Any = read_json(text)
+    entries = said["nftables"]
     found = Ruleset()
     hooks: dict[tuple[str, str, str], str] = {}
     sets: dict[str, list[Json]] = {}

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NoReturn, get_args
 
 from cloison.errors import DeviceError
-from cloison.model import Untrusted
+from cloison.model import Untrusted, read_json
 from cloison.prove.parse.nftables_conditions import values_of
 from cloison.prove.parse.nftables_expressions import expressions_of, parts_of, verdict_of
 from cloison.prove.parse.nftables_operands import SET_TYPES, NotModelledError
@@ -34,7 +34,7 @@ def parse_filter_json(device: EquipmentName, text: str) -> Parsed[Ruleset]:
     table without a device is reported as not modelled, and a set that a rule adds to is opaque.
     """
     try:
-        document: object = json.loads(text)
+        document: object = read_json(text)
         return _Listing(device).parsed(document)
     except (ValueError, RecursionError) as error:
         msg = f"{SECTION}: expected the JSON of nft -j list ruleset: {Untrusted(str(error)).shown(200)}"
