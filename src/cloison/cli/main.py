@@ -10,7 +10,19 @@ from pathlib import Path
 
 import typer
 
-from cloison.cli import declared, drift, judging, lab, proof, proving, running, trust  # noqa: F401  each adds its commands
+from cloison.cli import (  # noqa: F401  each adds its commands
+    certificates,
+    changing,
+    declared,
+    drift,
+    judging,
+    lab,
+    planning,
+    proof,
+    proving,
+    running,
+    trust,
+)
 from cloison.cli.app import app
 from cloison.errors import CloisonError, InputError, OutputError, StoppedError
 

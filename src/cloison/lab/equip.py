@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from cloison.errors import LabError
@@ -18,6 +18,7 @@ from cloison.lab.order import LabOrder
 from cloison.lab.service import NodeServices
 from cloison.lab.services import services_of_all
 from cloison.model import Name
+from cloison.pki.register import LIFETIME
 from cloison.pki.renewal import act, place, request_key
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from cloison.lab.client import LabClient
     from cloison.model import EquipmentName
     from cloison.pki.register import TunnelAuthority
+    from cloison.transport.base import Runner
 
 _SERIAL_BITS = 159
 """RFC 5280 section 4.1.2.2: a positive integer of at most 20 octets."""
@@ -94,10 +96,23 @@ def commission(intent: Intent, client: LabClient) -> None:
         return
     revocations = authority.new_revocations()
 
-    def certify(name: EquipmentName) -> None:
+    def equip(name: EquipmentName) -> None:
         with contextlib.closing(client.runner(name)) as runner:
-            place(runner, name, authority.issue(name, request_key(runner, name, fresh=True)))
             act(runner, name, "revocations", stdin=revocations)
+            _certify(runner, name, authority, LIFETIME)
 
     with ThreadPoolExecutor(max_workers=min(len(firewalls), _AT_ONCE)) as pool:
-        list(pool.map(certify, firewalls))
+        list(pool.map(equip, firewalls))
+
+
+def certify(client: LabClient, name: EquipmentName, lifetime: timedelta) -> None:
+    """Have a firewall of a twin make another key, and give it a certificate that ends after `lifetime`.
+
+    Its daemon knows both from now on, and its tunnels stay what they are. Raises LabError, DeviceError.
+    """
+    with contextlib.closing(client.runner(name)) as runner:
+        _certify(runner, name, authority_of(client.folder), lifetime)
+
+
+def _certify(runner: Runner, name: EquipmentName, authority: TunnelAuthority, lifetime: timedelta) -> None:
+    place(runner, name, authority.issue(name, request_key(runner, name, fresh=True), lifetime))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Literal, assert_never
 
 from cloison.errors import LabError
+from cloison.lab.equip import certify
 from cloison.model import EquipmentName, Model, Name, Untrusted
 
 if TYPE_CHECKING:
@@ -89,7 +91,15 @@ class Put(Model):
     content: bytes
 
 
-Step = Script | Stop | Start | Restart | Cut | Mend | Put
+class Certify(Model):
+    """Have a firewall make another key, and certify it for so many days; its tunnels go on with what they have."""
+
+    step: Literal["certify"] = "certify"
+    node: EquipmentName
+    days: int
+
+
+Step = Script | Stop | Start | Restart | Cut | Mend | Put | Certify
 
 
 class Fault(Model):
@@ -171,6 +181,15 @@ def _runs(client: LabClient, step: Start) -> bool:
     return nodes[step.node].get(step.service) == "running"
 
 
+def _turn(client: LabClient, step: Stop | Start | Restart) -> None:
+    """Stop or start a service, or both."""
+    if not isinstance(step, Start):
+        client.stop(step.node, step.service)
+    # One that is to be started may run, when the fault was injected half-way.
+    if isinstance(step, Restart) or (isinstance(step, Start) and not _runs(client, step)):
+        client.start(step.node, step.service)
+
+
 def _do(client: LabClient, step: Step) -> None:
     match step:
         case Script():
@@ -179,19 +198,15 @@ def _do(client: LabClient, step: Step) -> None:
                 said = Untrusted(result.stderr or result.stdout).shown(400).strip()
                 msg = f"{step.node}: a step of the fault failed with status {result.exit_status}: {said}"
                 raise LabError(msg)
-        case Stop():
-            client.stop(step.node, step.service)
-        case Start():
-            if not _runs(client, step):  # it may, when the fault was injected half-way
-                client.start(step.node, step.service)
-        case Restart():
-            client.stop(step.node, step.service)
-            client.start(step.node, step.service)
+        case Stop() | Start() | Restart():
+            _turn(client, step)
         case Cut():
             client.cut(step.port)
         case Mend():
             client.mend(step.port)
         case Put():
             client.put_file(step.node, step.path, step.content)
+        case Certify():
+            certify(client, step.node, timedelta(days=step.days))
         case _:
             assert_never(step)

@@ -69,8 +69,10 @@ def up(
         with channel:
             with theirs:
                 _start_daemon(folder, theirs, lock)
-            finish = (lambda: commission(LabClient(root, name))) if commission else (lambda: None)
-            _follow(folder, channel, order(), progress, finish)
+            _follow(folder, channel, order(), progress)
+            if commission is not None:
+                commission(LabClient(root, name))
+            _release(folder, channel)
     except BaseException:
         os.close(lock)
         _await_end(folder)
@@ -101,14 +103,8 @@ def _start_daemon(folder: LabFolder, orderer: socket.socket, lock: int) -> None:
         )
 
 
-def _follow(
-    folder: LabFolder,
-    channel: Channel,
-    order: LabOrder,
-    progress: Callable[[str], None],
-    finish: Callable[[], None],
-) -> None:
-    """Give the order, repeat what the daemon says until it is ready, finish, and release it."""
+def _follow(folder: LabFolder, channel: Channel, order: LabOrder, progress: Callable[[str], None]) -> None:
+    """Give the order, and repeat what the daemon says until it is ready."""
     try:
         channel.send({"order": order.model_dump_json()})
         while True:
@@ -116,14 +112,23 @@ def _follow(
             if "error" in message:
                 raise LabError(Untrusted(str(message["error"])).shown())
             if "ready" in message:
-                finish()
-                channel.send({"release": True})
                 return
             progress(Untrusted(str(message.get("progress", ""))).shown(200))
     except TransportError as error:
-        said = Untrusted(folder.log.read_bytes()[-2000:]).shown().strip()
-        msg = f"lab {folder.name}: the daemon ended before it was ready; {folder.log} ends:\n{said or '(empty)'}"
-        raise LabError(msg) from error
+        raise _ended_early(folder) from error
+
+
+def _release(folder: LabFolder, channel: Channel) -> None:
+    """Let the daemon outlive the caller."""
+    try:
+        channel.send({"release": True})
+    except TransportError as error:
+        raise _ended_early(folder) from error
+
+
+def _ended_early(folder: LabFolder) -> LabError:
+    said = Untrusted(folder.log.read_bytes()[-2000:]).shown().strip()
+    return LabError(f"lab {folder.name}: the daemon ended before it was ready; {folder.log} ends:\n{said or '(empty)'}")
 
 
 def down(root: Path, name: str) -> bool:

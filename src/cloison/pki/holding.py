@@ -18,14 +18,16 @@ from cloison.model import EquipmentName, Untrusted
 from cloison.pki.on_device import READ
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 HORIZON = timedelta(days=30)
 """A third of a certificate's life: what is due is seen by four weekly audits before it ends, and there is time left
 for an authority that answers by post."""
 _LIMIT_BYTES = 256 * 1024
-_PARTS = ("certificate", "key", "mode", "authority", "revocations")
+_PARTS = ("certificate", "key", "mode", "loaded", "authority", "revocations")
 _MARK = re.compile(rb"^@(%s)$" % "|".join(_PARTS).encode(), re.MULTILINE)
+
+_SERIAL = re.compile(rb"^(?:[0-9a-f]{2}:){0,20}[0-9a-f]{2}$", re.MULTILINE)
 
 
 class Answer(Protocol):
@@ -85,6 +87,8 @@ class Holding:
     """Of the private key that it has, as DER; empty when it has none."""
     key_mode: str
     """Mode and owner of the file of the private key, as `600 root`; empty when there is none."""
+    loaded: frozenset[int]
+    """The serial numbers of its certificates that its IKE daemon knows; none when the daemon does not answer."""
     unreadable: tuple[str, ...] = ()
     """What is there and cannot be read."""
 
@@ -106,6 +110,7 @@ def read(device: Commands, name: EquipmentName) -> Holding:
         revocations=_revocations(parts["revocations"], authority, unreadable),
         public_key=_public_key(parts["key"], unreadable),
         key_mode=Untrusted(parts["mode"]).shown(40).strip(),
+        loaded=frozenset(int(line.replace(b":", b""), 16) for line in _SERIAL.findall(parts["loaded"])),
         unreadable=tuple(unreadable),
     )
 
@@ -197,8 +202,13 @@ def faults_of(certificate: x509.Certificate, authority: x509.Certificate | None,
     return found
 
 
-def judge(holding: Holding, now: datetime, horizon: timedelta = HORIZON) -> tuple[State, str]:
-    """Return what is to be said of what a device holds, and why; the reason is empty when there is nothing."""
+def judge(
+    holding: Holding, now: datetime, horizon: timedelta = HORIZON, revoked: Collection[int] = ()
+) -> tuple[State, str]:
+    """Return what is to be said of what a device holds, and why; the reason is empty when there is nothing.
+
+    `revoked` are the serial numbers on the lists of its peers; its own it may not have been given.
+    """
     certificate = holding.certificate
     if holding.unreadable:
         return State.UNREADABLE, f"its {', '.join(holding.unreadable)} cannot be read"
@@ -211,9 +221,18 @@ def judge(holding: Holding, now: datetime, horizon: timedelta = HORIZON) -> tupl
         wrong.append("the device's private key is not its key" if holding.public_key else "the device has no key")
     if holding.key_mode not in {"600 root", ""}:
         wrong.append(f"the file of the private key is {holding.key_mode}; expected 600 root")
+    if certificate.serial_number not in holding.loaded:
+        wrong.append("the IKE daemon has not loaded it")
     if wrong:
         return State.WRONG, "; ".join(wrong)
+    if certificate.serial_number in {*revoked, *serials_of(holding)}:
+        return State.REVOKED, "a revocation list of its authority names it"
     return _by_date(certificate, holding.revocations, now, horizon)
+
+
+def serials_of(holding: Holding) -> frozenset[int]:
+    """Return the serial numbers on the revocation list that a device has."""
+    return frozenset(entry.serial_number for entry in holding.revocations or ())
 
 
 def _by_date(
@@ -225,12 +244,10 @@ def _by_date(
     if revocations is None or (update := revocations.next_update_utc) is None:
         return State.WRONG, "the device has no revocation list with an end: it believes no peer"
     start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    named = revocations.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None
     said = (
         (start > now, State.EARLY, f"it is valid from {start:%Y-%m-%d}"),
         (end <= now, State.EXPIRED, f"it ended on {end:%Y-%m-%d}"),
         (update <= now, State.EXPIRED, f"its revocation list ended on {update:%Y-%m-%d}"),
-        (named, State.REVOKED, "its own revocation list names it"),
         (end <= now + horizon, State.DUE, f"it ends on {end:%Y-%m-%d}"),
         (update <= now + horizon, State.DUE, f"its revocation list ends on {update:%Y-%m-%d}"),
     )

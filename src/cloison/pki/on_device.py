@@ -19,6 +19,8 @@ echo @key
 [ ! -e "$top/private/$name.key" ] || timeout 5 openssl pkey -in "$top/private/$name.key" -pubout </dev/null || echo none
 echo @mode
 [ ! -e "$top/private/$name.key" ] || stat -c '%a %U' "$top/private/$name.key"
+echo @loaded
+timeout 5 swanctl --list-certs --type x509 --subject "CN=$name" </dev/null | sed -n 's/^ *serial: *//p'
 show authority "$top/x509ca/tunnel.crt"
 show revocations "$top/x509crl/tunnel.crl"
 """
@@ -79,12 +81,13 @@ put_certificate() { # from standard input
   sync "$crt.new"
 }
 
-place() { # the first certificate of a device whose daemon has no connection yet
+place() { # the first certificate of a device, whose daemon has no connection yet
   settle
   put_certificate
   mv "$wait/$name.key" "$key"
   mv "$crt.new" "$crt"
   rm -f "$wait/$name.csr"
+  timeout -k 2 10 swanctl --load-creds --noprompt >/dev/null
 }
 
 attempt() { # seconds: put a certificate in force until the deadline, or until it is kept
@@ -148,6 +151,8 @@ revocations() { # connections to end: load the list from standard input
   sync "$top/x509crl/tunnel.crl.new"
   mv "$top/x509crl/tunnel.crl.new" "$top/x509crl/tunnel.crl"
   timeout -k 2 10 swanctl --load-creds --noprompt >/dev/null
+  # The daemon goes on believing the list before, which it has cached: a revoked peer came up again (measured).
+  timeout -k 2 10 swanctl --flush-certs --type x509_crl >/dev/null
   [ $# = 0 ] || setsid sh -c "$self" cloison-certificate "$self" terminate "$name" "$@" </dev/null >/dev/null 2>&1 &
 }
 

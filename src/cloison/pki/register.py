@@ -67,10 +67,10 @@ class TunnelAuthority:
     now: Callable[[], datetime]
     new_serial: Callable[[], int]
 
-    def issue(self, device: EquipmentName, request_pem: bytes) -> bytes:
+    def issue(self, device: EquipmentName, request_pem: bytes, lifetime: timedelta = LIFETIME) -> bytes:
         """Return the PEM of a certificate for the request of a device; see `check_request` for what is refused."""
         with self._opened() as register:
-            validity = self._validity(LIFETIME)
+            validity = self._validity(lifetime)
             subject = Subject(device.host_name)
             made = issue_from_request(self.authority, request_pem, subject, validity, serial=self.new_serial())
             issued = Issued(serial=made.serial_number, device=device, start=validity.start, end=validity.end)
@@ -78,22 +78,21 @@ class TunnelAuthority:
         return certificate_pem(made)
 
     def revoke(self, device: EquipmentName) -> tuple[int, ...]:
-        """Revoke every certificate of a device that has not ended, for the next list; return their serial numbers.
+        """Revoke every certificate of a device that has not ended, for the next list; return the serials of all.
 
-        Raises RefusedError when there is none.
+        Asked again, it changes nothing. Raises RefusedError when there is none.
         """
         with self._opened() as register:
             now = self.now()
             gone = {entry.serial for entry in register.revoked}
-            found = [one for one in register.issued if one.device == device and one.end > now]
-            fresh = [one.serial for one in found if one.serial not in gone]
-            if not fresh:
-                why = "all of them are revoked already" if found else "none was issued"
-                msg = f"{device}: it has no certificate to revoke; {why}"
+            found = [one.serial for one in register.issued if one.device == device and one.end > now]
+            fresh = [serial for serial in found if serial not in gone]
+            if not found:
+                msg = f"{device}: it has no certificate to revoke; this authority has issued none that has not ended"
                 raise RefusedError(msg)
             revoked = (*register.revoked, *(Revoked(serial=serial, date=now) for serial in fresh))
             self._keep(register.model_copy(update={"revoked": revoked}))
-        return tuple(fresh)
+        return tuple(found)
 
     def new_revocations(self) -> bytes:
         """Return the PEM of a new revocation list, with a higher number than any before, good for LIFETIME from now."""

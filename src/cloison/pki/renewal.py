@@ -17,7 +17,7 @@ from cloison.pki.on_device import ACT
 from cloison.pki.request import LIMIT_BYTES, check_request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from cryptography import x509
@@ -79,6 +79,8 @@ class Renewed:
     certificate: x509.Certificate
     verified: tuple[Name, ...]
     """The tunnels that were up before, and have authenticated anew, the same association at both ends."""
+    down: tuple[Name, ...]
+    """The tunnels that were down before: nothing is known of them."""
     seconds: float
     """From the load of the certificate to the last of them."""
 
@@ -161,7 +163,8 @@ def install(holder: Holder, effects: Effects, certificate: bytes) -> Renewed:
     if said != "kept":
         shown = Untrusted(said).shown(300)
         raise DeviceError(str(holder.device), f"the certificate before is in force: {shown}")
-    return Renewed(holder.device, leaf, tuple(one.name for one in up), took)
+    down = tuple(one.name for one in holder.connections if one.name not in before)
+    return Renewed(holder.device, leaf, tuple(one.name for one in up), down, took)
 
 
 def _checked(device: Commands, name: EquipmentName, certificate: bytes) -> x509.Certificate:
@@ -255,12 +258,3 @@ def _outcome(holder: Holder, effects: Effects) -> str:
         if effects.monotonic() > deadline:
             return "it has not said so"
         effects.sleep(_PAUSE_SECONDS)
-
-
-def publish(holder: EquipmentName, effects: Effects, revocations: bytes, ended: Sequence[Name]) -> None:
-    """Give a device a revocation list, and have it end these connections: whoever it names cannot come back.
-
-    Raises DeviceError, TransportError.
-    """
-    with effects.open(holder) as device:
-        act(device, holder, "revocations", *map(str, ended), stdin=revocations)

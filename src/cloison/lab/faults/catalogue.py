@@ -8,6 +8,7 @@ from cloison.errors import InputError, LabError
 from cloison.lab.faults import (
     bridge,
     bypass,
+    certificates,
     detours,
     edge,
     edge_flows,
@@ -38,6 +39,7 @@ _LAYERS = (
     filter_words,
     tunnel,
     selectors,
+    certificates,
     bypass,
     routes,
     detours,
