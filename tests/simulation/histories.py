@@ -27,7 +27,7 @@ SECONDS = {
 """How long what takes time takes: a while, and longer than a dead-man waits."""
 _LOADING = frozenset({Operation.ARM, Operation.STEP, Operation.LOAD})
 _ONLY_WHEN_LOADING = frozenset(
-    {FaultKind.REBOOT_WITHIN, FaultKind.HALF_DONE, FaultKind.REFUSE, FaultKind.WRITE_OTHERWISE}
+    {FaultKind.REBOOT_WITHIN, FaultKind.NOT_BEGUN, FaultKind.HALF_DONE, FaultKind.REFUSE, FaultKind.WRITE_OTHERWISE}
 )
 KILLS = frozenset({FaultKind.KILL_BEFORE, FaultKind.KILL_AFTER})
 

@@ -63,14 +63,19 @@ SWITCH, INTERFACES, EDGE, FILTER, TUNNELS = (
 Texts = dict[SectionName, str]
 
 
-def _tunnel(proposals: str, *, initiates: bool) -> str:
-    action = "start" if initiates else "none"
+def _tunnel(cipher: str, *, initiates: bool) -> str:
+    near, far = ("192.0.2.2", "10.56.1.0/24"), ("192.0.2.6", "10.56.3.0/24")
+    (own, within), (other, beyond) = (near, far) if initiates else (far, near)
     return f"""connections {{
 admin {{
-proposals = {proposals}
+local_addrs = {own}
+remote_addrs = {other}
 children {{
 admin {{
-start_action = {action}
+local_ts = {within}
+remote_ts = {beyond}
+esp_proposals = {cipher}-x25519
+start_action = {"start" if initiates else "none"}
 }}
 }}
 }}
@@ -85,8 +90,8 @@ def old() -> dict[EquipmentName, Texts]:
     return {
         POLE: dict(switching),
         CORE: dict(switching),
-        FIREWALL: {**walls, TUNNELS: _tunnel("aes128", initiates=True)},
-        HUB: {**walls, TUNNELS: _tunnel("aes128", initiates=False)},
+        FIREWALL: {**walls, TUNNELS: _tunnel("aes128gcm16", initiates=True)},
+        HUB: {**walls, TUNNELS: _tunnel("aes128gcm16", initiates=False)},
     }
 
 
@@ -97,8 +102,8 @@ def new() -> dict[EquipmentName, Texts]:
     texts[CORE][EDGE] = "flow 1\nflow 2\n"
     for wall in (FIREWALL, HUB):
         texts[wall][FILTER] = f"{LIVE}\naccept 2\n"
-    texts[FIREWALL][TUNNELS] = _tunnel("aes256", initiates=True)
-    texts[HUB][TUNNELS] = _tunnel("aes256", initiates=False)
+    texts[FIREWALL][TUNNELS] = _tunnel("aes256gcm16", initiates=True)
+    texts[HUB][TUNNELS] = _tunnel("aes256gcm16", initiates=False)
     return texts
 
 
@@ -144,7 +149,7 @@ class SceneWatch:
     def after(self) -> tuple[GateCheck, ...]:
         assert self.opened
         if self.scene.verdict is not None:
-            return (GateCheck(name="session/live", outcome=self.scene.verdict),)
+            return (GateCheck(name="session/live", outcome=self.scene.verdict, tries=self.scene.tries),)
         texts = {name: device.running for name, device in self.scene.devices.items()}
         passes = LIVE in texts[FIREWALL][FILTER] and met(texts[FIREWALL][TUNNELS], texts[HUB][TUNNELS])
         detail = "" if passes else "the live stream does not arrive"
@@ -170,7 +175,7 @@ def refused(running: Config, tracked: str) -> tuple[str, ...]:
 @cache
 def met(initiator: str, responder: str) -> bool:
     """Tell whether two ends agree on a proposal."""
-    ends = (re.search(r"proposals = (.*)", text) for text in (initiator, responder))
+    ends = (re.search(r"esp_proposals = (.*)", text) for text in (initiator, responder))
     asked, taken = ({one.strip() for one in found[1].split(",")} if found else set() for found in ends)
     return bool(asked & taken)
 
@@ -184,6 +189,8 @@ class Scene:
     world: World = field(default_factory=lambda: World(round_trip=0.1))
     verdict: Outcome | None = None
     """What the watch says of the live stream instead of what is so."""
+    tries: tuple[str, ...] = ()
+    """What it saw in each of its tries."""
     killed_at: Moment | None = None
     journal_fails_at: int | None = None
     """The line of the journal from which on the disk of the coordinator is full."""

@@ -9,7 +9,7 @@ from cloison.change.asking import pending
 from cloison.change.fleetwide import on_each_that_can
 from cloison.change.gate import GateCheck
 from cloison.device.push import difference
-from cloison.errors import CloisonError
+from cloison.errors import CloisonError, HostKeyError, TransportError
 from cloison.flow import Outcome
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Judging:
         workers = self.asking.effects.workers
         read, unread = on_each_that_can(names, lambda name: self._device(self.plan.device(name)), workers)
         checks = [check for name in names if name in read for check in read[name][1]]
-        checks += [_failed("management", name, error) for name, error in unread.items()]
+        checks += [_unmanaged(name, error) for name, error in unread.items()]
         if not unread:
             checks += self._proof({name: config for name, (config, _) in read.items()})
         return (*checks, *self.asking.effects.watch.after())
@@ -99,6 +99,16 @@ class Judging:
             return effects.proof(read)
         except CloisonError as error:
             return (_failed("proof", None, error),)
+
+
+def _unmanaged(device: EquipmentName, error: CloisonError) -> GateCheck:
+    """Return the check of a device that was not read: to be out of reach once the change is applied is a failure.
+
+    Another host key, or an answer that cannot be used, says nothing about the change.
+    """
+    if isinstance(error, TransportError) and not isinstance(error, HostKeyError):
+        return GateCheck(name="management", outcome=Outcome.FAIL, device=device, detail=str(error))
+    return _failed("management", device, error)
 
 
 def _failed(name: str, device: EquipmentName | None, error: CloisonError) -> GateCheck:

@@ -99,12 +99,16 @@ class Result(Model):
                 return f"no change: {count} devices run what the plan gives them"
             case Decision.CONFIRMED:
                 return f"confirmed: {count} devices run the candidate and boot with it. Next: cloison audit"
-        words = [_DECIDED[self.decision], self.reason]
+        stray = self._stray
+        words = [
+            _DECIDED[self.decision] if self.decision is Decision.UNDETERMINED or not stray else _STRAY,
+            self.reason,
+        ]
         shown = self.failed[:_MOST_NAMED]
         words += [f"{check.name}{f' on {check.device}' if check.device else ''}: {check.detail}" for check in shown]
         if len(self.failed) > len(shown):
             words.append(f"{len(self.failed) - len(shown)} more checks of the gate did not pass")
-        words += [f"{one.device} is {one.standing}{f' ({one.detail})' if one.detail else ''}" for one in self._stray]
+        words += [f"{one.device} is {one.standing}{f' ({one.detail})' if one.detail else ''}" for one in stray]
         if self.decision is Decision.UNDETERMINED:
             words.append(f"next: cloison resume {self.run}")
         return "; ".join(word.strip().rstrip(".;") for word in words if word.strip()) + "."
@@ -121,3 +125,4 @@ _DECIDED = {
     Decision.REFUSED: "refused: a device did not take its candidate, and every device runs what it ran before",
     Decision.UNDETERMINED: "undetermined: not every device could be asked where it stands",
 }
+_STRAY = "taken back: not every device runs what it ran before, look at it before anything else is changed there"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from cloison.change.asking import Asking, guard_of, outcome, require_pending
 from cloison.change.crash import CrashPoint
-from cloison.change.fleetwide import on_each, on_each_that_can
+from cloison.change.fleetwide import SeveralDevicesError, on_each, on_each_that_can
 from cloison.change.gate import GateCheck
 from cloison.change.jobs import FIRST_PHASE, DeviceJob, after, job_of
 from cloison.change.journal import Event
@@ -20,7 +20,7 @@ from cloison.change.judging import Judging
 from cloison.change.outcome import Decision, Result, Standing
 from cloison.change.recovery import Recovery
 from cloison.device.guard import Cause, Lease, TransactionState
-from cloison.errors import CloisonError, LoadError, RefusedError
+from cloison.errors import CloisonError, HostKeyError, LoadError, RefusedError, TransportError
 from cloison.flow import Outcome
 from cloison.render.config import SectionName
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from cloison.change.effects import Effects
     from cloison.change.journal import Run
     from cloison.change.plan import DevicePlan, Plan
+    from cloison.device.contract import Device
     from cloison.device.guard import GuardState
     from cloison.model import EquipmentName
     from cloison.render.config import Config, Section
@@ -84,7 +85,9 @@ class Transaction:
             self._apply()
             checks, reason = self._judged()
         except CloisonError as error:
-            return self._back(str(error), checks, refused=isinstance(error, LoadError))
+            cut_off = _cut_off(error)
+            reason = "management was lost while the change was applied" if cut_off else str(error)
+            return self._back(reason, cut_off, refused=any(isinstance(one, LoadError) for one in _each_of(error)))
         except KeyboardInterrupt:
             self._back("it was interrupted", checks, refused=False)
             raise
@@ -131,8 +134,7 @@ class Transaction:
     def _prepare(self) -> None:
         """Make every job; RefusedError where a device guards its changes with another script than was planned."""
         for device in self.plan.changed:
-            opened = self.asking.connections(device.device)
-            state = guard_of(opened).state()
+            state = self.asking.of_guard(device, lambda guard: guard.state())
             if (state.script, state.timer) != (device.script, device.guard):
                 msg = f"the plan is stale: {device.device} guards its changes otherwise than when it was made"
                 raise RefusedError(msg)
@@ -140,7 +142,10 @@ class Transaction:
                 msg = f"{device.device}: its dead-man does not run, so nothing would go back by itself"
                 raise RefusedError(msg)
             back = self.plan.conversations if SectionName.FILTER in device.changed else ()
-            self._jobs[device.device] = job_of(device, opened.reader, self.token, self.plan.deadline, back)
+            self._jobs[device.device] = self.asking.of_device(device, partial(self._job, device, back))
+
+    def _job(self, device: DevicePlan, back: tuple[str, ...], opened: Device) -> DeviceJob:
+        return job_of(device, opened.reader, self.token, self.plan.deadline, back)
 
     # --- applying ---------------------------------------------------------------------------------------------------
 
@@ -227,7 +232,8 @@ class Transaction:
 
     def _back(self, reason: str, checks: tuple[GateCheck, ...], *, refused: bool) -> Result:
         result = self._recovery().back(reason, checks)
-        if refused and result.decision is Decision.REVERTED:
+        whole = all(one.standing is not Standing.REVERTED_DIFFERS for one in result.devices)
+        if refused and whole and result.decision is Decision.REVERTED:
             result = result.model_copy(update={"decision": Decision.REFUSED})
         return self._ended(result)
 
@@ -259,6 +265,20 @@ class Transaction:
 
 def _differing(sections: Sequence[Section], read: Config) -> list[SectionName]:
     return [section.name for section in sections if read.section(section.name).text != section.text]
+
+
+def _each_of(error: CloisonError) -> tuple[CloisonError, ...]:
+    return error.errors if isinstance(error, SeveralDevicesError) else (error,)
+
+
+def _cut_off(error: CloisonError) -> tuple[GateCheck, ...]:
+    """Return what a change did to management where devices could not be asked any more; another host key is no proof.
+
+    It fails even though such a device could not be asked: whoever cannot be reached once the change was applied there
+    has lost its management, and is back when it went back (`Recovery.back` says whether it is).
+    """
+    lost = [one for one in _each_of(error) if isinstance(one, TransportError) and not isinstance(one, HostKeyError)]
+    return tuple(GateCheck(name="management", outcome=Outcome.FAIL, detail=str(one)) for one in lost)
 
 
 def _said(error: BaseException) -> str:

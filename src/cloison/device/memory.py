@@ -162,7 +162,7 @@ class MemoryDevice:
         if FaultKind.REBOOT_WITHIN in self.befalls:
             self.reboot()
             raise TransportError(self.device, "the connection is gone")
-        if FaultKind.HALF_DONE in self.befalls and loaded:
+        if (FaultKind.HALF_DONE if loaded else FaultKind.NOT_BEGUN) in self.befalls:
             raise DeviceError(self.device, "what loads the section was killed (signal 9)")
 
     def edit_by_hand(self) -> None:

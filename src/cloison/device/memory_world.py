@@ -71,6 +71,8 @@ class FaultKind(StrEnum):
     """The device loses power after it took the job down and before it loaded any of it (arm, step)."""
     REBOOT_AFTER = "reboot-after"
     """The device starts anew once it has answered."""
+    NOT_BEGUN = "not-begun"
+    """What carries it out is killed on the device, armed already, before anything was loaded (arm, step)."""
     HALF_DONE = "half-done"
     """What carries it out is killed on the device after the first section was loaded (arm, step)."""
     REFUSE = "refuse"
