@@ -18,7 +18,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from cloison.change import plan as planning
-from cloison.change.apply import check
 from cloison.change.connections import Connections
 from cloison.change.deadline import deadline_of
 from cloison.change.effects import Effects
@@ -29,8 +28,13 @@ from cloison.change.journal import Event, Run, begin, find, runs
 from cloison.change.outcome import Decision, Result
 from cloison.change.resuming import Status, resume, status
 from cloison.change.rollback import refuse_dependants, rollback_plan
+from cloison.change.stale import check
 from cloison.change.transaction import Transaction
 from cloison.errors import RefusedError
+from cloison.gate.mixtures import intermediate
+from cloison.gate.proof import ProofOfTheNetwork
+from cloison.gate.refusals import RefusedConversations
+from cloison.gate.watch import FlowWatch
 from cloison.intent.load import load
 from cloison.workspace import INVENTORY, Workspace
 
@@ -119,8 +123,6 @@ class Operation:
 
     def intermediate_of(self, made: Plan, before: Intent | None) -> planning.Intermediate:
         """Return what every mixture of old and new does, between what was declared before and what is now."""
-        from cloison.gate.mixtures import intermediate
-
         self.narrate("proving every mixture of old and new")
         intent = self.session.intent
         others = self.read_others(made)
@@ -214,9 +216,6 @@ class Operation:
 
     def effects(self, run: Run, made: Plan, *, watched: bool = True) -> Effects:
         """Return the world that a transaction of this network touches."""
-        from cloison.gate.proof import ProofOfTheNetwork
-        from cloison.gate.refusals import RefusedConversations
-
         session = self.session
 
         def write(event: Event, device: EquipmentName | None = None, detail: str = "") -> None:
@@ -241,10 +240,8 @@ class Operation:
     def _watch(self, made: Plan, before: Intent) -> Watch:
         if self.gate is GateKind.PROOF:
             return NothingWatched()
-        from cloison.gate.watch import FlowWatch
-
         sites = sorted({device.device.site for device in made.changed})
-        return FlowWatch(self.session, before, self.session.intent, sites, full=self.gate is GateKind.AUDIT)
+        return FlowWatch(self.session, before, self.session.intent, sites)
 
     # --- runs -------------------------------------------------------------------------------------------------------
 

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from cloison.change.apply import Effects, apply, raise_failures
 from cloison.change.describe import HEADING, describe, next_command, tally
+from cloison.change.effects import Effects
 from cloison.change.fleetwide import SeveralDevicesError, on_each
+from cloison.change.journal import Event, begin
 from cloison.change.order import Via, stages
+from cloison.change.outcome import Decision, Result, Standing
 from cloison.change.plan import Plan, load, make, save, sections_of
 from cloison.change.rules import UNNAMED, rule_changes
+from cloison.change.stale import check
+from cloison.change.transaction import Transaction
 from cloison.desired import state_of
 from cloison.device.memory import MemoryDevice
-from cloison.errors import CloisonError, DeviceError, InputError, LoadError, RefusedError, TransportError
+from cloison.device.memory_world import World
+from cloison.errors import DeviceError, InputError, LoadError, RefusedError, TransportError
 from cloison.intent.load import load as load_intent
 from cloison.model import EquipmentName
 from cloison.render import render
@@ -43,8 +49,8 @@ class Fleet:
     """Devices in memory, a clock that only sleeping moves, and what was noted."""
 
     devices: dict[EquipmentName, MemoryDevice]
-    now: float = 0.0
-    notes: list[tuple[EquipmentName | None, str, str]] = field(default_factory=list)
+    world: World = field(default_factory=World)
+    notes: list[tuple[EquipmentName | None, Event, str]] = field(default_factory=list)
     order: list[tuple[EquipmentName, SectionName]] = field(default_factory=list)
 
     def __call__(self, device: EquipmentName) -> Device:
@@ -52,12 +58,12 @@ class Fleet:
 
     @property
     def effects(self) -> Effects:
-        return Effects(self, lambda *note: self.notes.append(note), lambda: self.now, self.sleep)
+        return Effects(self, self.write, self.world.monotonic, self.world.sleep, workers=1)
 
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
+    def write(self, event: Event, device: EquipmentName | None = None, detail: str = "") -> None:
+        self.notes.append((device, event, detail))
 
-    def noted(self, event: str) -> list[EquipmentName | None]:
+    def noted(self, event: Event) -> list[EquipmentName | None]:
         return [device for device, what, _ in self.notes if what == event]
 
 
@@ -75,7 +81,7 @@ def configs(intent: Intent) -> list[Config]:
 def fleet(configs: list[Config]) -> Fleet:
     made = Fleet({})
     for config in configs:
-        device = MemoryDevice(config.device, config.platform, config.names)
+        device = MemoryDevice(config.device, config.platform, config.names, world=made.world)
         device.on_load = lambda one, section: made.order.append((one.device, section.name))
         made.devices[config.device] = device
     return made
@@ -87,7 +93,9 @@ def plan_of(fleet: Fleet, intent: Intent, via: Via = Via.LOCAL) -> Plan:
 
 def settled(fleet: Fleet, intent: Intent) -> Fleet:
     """Return the fleet once every device runs what is declared."""
-    raise_failures(apply(plan_of(fleet, intent), intent, TEMPLATES, fleet.effects))
+    with tempfile.TemporaryDirectory() as folder:
+        plan = plan_of(fleet, intent).model_copy(update={"deadline": 120})
+        assert Transaction(plan, begin(plan, Path(folder), lambda _: None), fleet.effects).go().exit_code == 0
     fleet.order.clear()
     fleet.notes.clear()
     return fleet
@@ -220,32 +228,50 @@ def test_through_local_ports_all_are_changed_at_once(intent: Intent) -> None:
 # --- applied ---------------------------------------------------------------------------------------------------------
 
 
-def test_apply_makes_every_device_run_what_is_declared(fleet: Fleet, intent: Intent) -> None:
-    outcomes = apply(plan_of(fleet, intent), intent, TEMPLATES, fleet.effects)
-    assert all(outcome.conforms for outcome in outcomes)
-    for outcome in outcomes:
-        sections = fleet.devices[outcome.device].sections
+@pytest.fixture
+def put(fleet: Fleet, tmp_path: Path) -> Callable[[Plan], Result]:
+    """Carry a plan out on the fleet, its journal in a folder of its own."""
+
+    def carry_out(plan: Plan) -> Result:
+        timed = plan.model_copy(update={"deadline": 120})
+        return Transaction(timed, begin(timed, tmp_path / "changes", lambda _: None), fleet.effects).go()
+
+    return carry_out
+
+
+def test_apply_makes_every_device_run_what_is_declared(
+    fleet: Fleet, intent: Intent, put: Callable[[Plan], Result]
+) -> None:
+    result = put(plan_of(fleet, intent))
+    assert {one.standing for one in result.devices} == {Standing.CONFIRMED}
+    for device in fleet.devices.values():
+        first = [name for name in device.loaded if name is not SectionName.TUNNELS]
         # A bare firewall gets its filter first; everything else keeps its order.
-        assert outcome.loaded == tuple(sorted(sections, key=lambda name: name is not SectionName.FILTER))
+        assert first == sorted(
+            (name for name in device.sections if name is not SectionName.TUNNELS),
+            key=lambda name: name is not SectionName.FILTER,
+        )
     assert plan_of(fleet, intent).changed == ()
 
 
-def test_tunnels_are_loaded_last_and_started_once_all_are_loaded(fleet: Fleet, intent: Intent) -> None:
-    apply(plan_of(fleet, intent), intent, TEMPLATES, fleet.effects)
-    sections = [name for _, name in fleet.order]
-    assert set(sections[-3:]) == {SectionName.TUNNELS}
-    assert SectionName.TUNNELS not in sections[:-3]
-    last_load = max(number for number, note in enumerate(fleet.notes) if note[1] == "load")
-    first_up = min(number for number, note in enumerate(fleet.notes) if note[1] == "up")
-    assert last_load < first_up
-    assert set(fleet.noted("up")) == {FIREWALL, CELL_FIREWALL, HUB}
+def test_who_starts_a_tunnel_loads_it_once_who_answers_has_it(
+    fleet: Fleet, intent: Intent, put: Callable[[Plan], Result]
+) -> None:
+    put(plan_of(fleet, intent))
+    tunnels = [device for device, name in fleet.order if name is SectionName.TUNNELS]
+    assert tunnels.index(HUB) < tunnels.index(FIREWALL)
+    assert tunnels.index(HUB) < tunnels.index(CELL_FIREWALL)
+    last_load = max(number for number, note in enumerate(fleet.notes) if note[1] == Event.APPLIED)
+    last_up = max(number for number, note in enumerate(fleet.notes) if note[1] == Event.BROUGHT_UP)
+    assert last_load < last_up
+    assert set(fleet.noted(Event.BROUGHT_UP)) == {FIREWALL, CELL_FIREWALL, HUB}
 
 
-def test_through_the_tunnel_stage_follows_stage(fleet: Fleet, intent: Intent) -> None:
+def test_through_the_tunnel_stage_follows_stage(fleet: Fleet, intent: Intent, put: Callable[[Plan], Result]) -> None:
     settled(fleet, intent)
     for device in fleet.devices.values():
         device.running[SectionName.INTERFACES] += "address replace 192.0.2.77/24 dev p1\n"
-    apply(plan_of(fleet, intent, Via.TUNNEL), intent, TEMPLATES, fleet.effects)
+    put(plan_of(fleet, intent, Via.TUNNEL))
     loaded = [device for device, _ in fleet.order]
     assert loaded[0] == POLE
     assert set(loaded[1:3]) == {CORE, CELL_SWITCH}
@@ -253,48 +279,27 @@ def test_through_the_tunnel_stage_follows_stage(fleet: Fleet, intent: Intent) ->
     assert loaded[5:] == [HUB, HUB_SWITCH]
 
 
-def test_only_what_differs_is_loaded(fleet: Fleet, intent: Intent) -> None:
+def test_only_what_differs_is_loaded(fleet: Fleet, intent: Intent, put: Callable[[Plan], Result]) -> None:
     replaced(settled(fleet, intent).devices[CORE], SectionName.EDGE, "priority=0", "priority=1")
-    outcomes = {one.device: one for one in apply(plan_of(fleet, intent), intent, TEMPLATES, fleet.effects)}
+    result = put(plan_of(fleet, intent))
     assert fleet.order == [(CORE, SectionName.EDGE)]
-    assert outcomes[CORE].loaded == (SectionName.EDGE,)
-    assert outcomes[POLE].loaded == ()
-    assert len(fleet.noted("verify")) == 7
+    assert [(one.device, one.sections) for one in result.devices] == [(CORE, ("edge",))]
+    read_back = [check.device for check in result.checks if check.name == "read-back"]
+    assert len(read_back) == 7
 
 
-def test_what_hangs_on_the_switch_rows_follows_them(fleet: Fleet, intent: Intent) -> None:
+def test_what_hangs_on_the_switch_rows_follows_them(
+    fleet: Fleet, intent: Intent, put: Callable[[Plan], Result]
+) -> None:
     replaced(settled(fleet, intent).devices[CORE], SectionName.SWITCH, "tag=120", "tag=130")
-    apply(plan_of(fleet, intent), intent, TEMPLATES, fleet.effects)
+    put(plan_of(fleet, intent))
     names = (SectionName.SWITCH, SectionName.FIBRE, SectionName.INTERFACES, SectionName.EDGE)
     assert fleet.order == [(CORE, name) for name in names]
-
-
-def test_applying_no_change_opens_no_device(fleet: Fleet, intent: Intent) -> None:
-    plan = plan_of(settled(fleet, intent), intent)
-    opened = [device.opened for device in fleet.devices.values()]
-    outcomes = apply(plan, intent, TEMPLATES, fleet.effects)
-    assert [device.opened for device in fleet.devices.values()] == opened
-    assert fleet.notes == [(None, "done", "no change")]
-    assert all(outcome.conforms for outcome in outcomes)
-
-
-def test_a_tunnel_is_not_changed_through_itself(fleet: Fleet, intent: Intent) -> None:
-    replaced(settled(fleet, intent).devices[FIREWALL], SectionName.TUNNELS, "5s", "50s")
-    plan = plan_of(fleet, intent, Via.TUNNEL)
-    assert "refused through its own tunnel" in describe(plan).shown(100_000)
-    with pytest.raises(RefusedError, match=f"the tunnels of {FIREWALL} would change .*`--via local`"):
-        apply(plan, intent, TEMPLATES, fleet.effects)
-    assert fleet.order == []
 
 
 def stale_intent(fleet: Fleet, intent: Intent, plan: Plan) -> tuple[Plan, Intent, str]:
     del fleet
     return plan, intent.model_copy(update={"workers": intent.workers + 1}), "the inventory changed since"
-
-
-def stale_device(fleet: Fleet, intent: Intent, plan: Plan) -> tuple[Plan, Intent, str]:
-    fleet.devices[POLE].running[SectionName.FIBRE] = "port sfp9\n"
-    return plan, intent, f"section fibre of {POLE} changed since"
 
 
 def stale_candidate(fleet: Fleet, intent: Intent, plan: Plan) -> tuple[Plan, Intent, str]:
@@ -305,89 +310,46 @@ def stale_candidate(fleet: Fleet, intent: Intent, plan: Plan) -> tuple[Plan, Int
     return plan.model_copy(update={"devices": devices}), intent, f"the templates now give {first.device} another text"
 
 
-@pytest.mark.parametrize("grow_stale", [stale_intent, stale_device, stale_candidate])
-def test_a_stale_plan_is_refused(
+@pytest.mark.parametrize("grow_stale", [stale_intent, stale_candidate])
+def test_a_plan_that_no_longer_follows_is_refused(
     fleet: Fleet, intent: Intent, grow_stale: Callable[[Fleet, Intent, Plan], tuple[Plan, Intent, str]]
 ) -> None:
     plan, now, why = grow_stale(fleet, intent, plan_of(fleet, intent))
     with pytest.raises(RefusedError, match=f"the plan is stale: {why}"):
-        apply(plan, now, TEMPLATES, fleet.effects)
+        check(plan, now, TEMPLATES)
+    check(plan_of(fleet, intent), intent, TEMPLATES)
+
+
+def test_a_plan_for_what_a_device_no_longer_runs_is_refused_and_leaves_no_lease(
+    fleet: Fleet, intent: Intent, put: Callable[[Plan], Result]
+) -> None:
+    plan = plan_of(fleet, intent)
+    fleet.devices[POLE].running[SectionName.FIBRE] = "port sfp9\n"
+    with pytest.raises(RefusedError, match=f"the plan is stale: section fibre of {POLE} changed since"):
+        put(plan)
     assert fleet.order == []
+    assert [device.guard.state().lease for device in fleet.devices.values()] == [None] * 7
 
 
-def test_a_refused_load_stops_what_comes_after(fleet: Fleet, intent: Intent) -> None:
+def test_a_refused_section_takes_every_device_back(fleet: Fleet, intent: Intent, put: Callable[[Plan], Result]) -> None:
     def refuse(device: MemoryDevice, section: Section) -> None:
-        if section.name is SectionName.INTERFACES:
+        if section.name is SectionName.INTERFACES and section.text:
             raise LoadError(device.device, "section interfaces is refused: no such device")
 
+    before = {name: dict(device.running) for name, device in fleet.devices.items()}
     fleet.devices[POLE].on_load = refuse
-    outcomes = {one.device: one for one in apply(plan_of(fleet, intent), intent, TEMPLATES, fleet.effects)}
-    assert not outcomes[POLE].conforms
-    assert outcomes[POLE].error == (
-        f"{POLE}: section interfaces is refused: no such device (loaded before it: switch, fibre)"
-    )
-    assert SectionName.TUNNELS not in [name for _, name in fleet.order]
-    assert not outcomes[FIREWALL].conforms  # its tunnels were never loaded
-    with pytest.raises(CloisonError, match="section interfaces is refused"):
-        raise_failures(tuple(outcomes.values()))
+    result = put(plan_of(fleet, intent))
+    assert (result.decision, result.exit_code) == (Decision.REFUSED, 2)
+    assert "section interfaces is refused: no such device" in result.explanation
+    after = {name: {k: v for k, v in d.running.items() if v} for name, d in fleet.devices.items()}
+    assert after == {name: {k: v for k, v in running.items() if v} for name, running in before.items()}
 
 
-def test_a_device_that_lies_about_a_load_is_found_out(fleet: Fleet, intent: Intent) -> None:
-    settled(fleet, intent)
-    device = fleet.devices[CORE]
-    replaced(device, SectionName.EDGE, "priority=0", "priority=1")
-    plan = plan_of(fleet, intent)
-    kept = dict(device.running)
-
-    class Liar(MemoryDevice):
-        """Takes every load and keeps what it had."""
-
-        def load(self, section: Section) -> None:
-            self.loaded.append(section.name)
-
-    fleet.devices[CORE] = Liar(device.device, device.platform, device.sections, running=kept)
-    outcomes = {one.device: one for one in apply(plan, intent, TEMPLATES, fleet.effects)}
-    assert outcomes[CORE].loaded == (SectionName.EDGE,)
-    assert "+table=0,priority=0,actions=drop" in outcomes[CORE].differences
-    assert not outcomes[CORE].conforms
-    with pytest.raises(CloisonError, match="what was read back differs"):
-        raise_failures(tuple(outcomes.values()))
-
-
-def test_management_that_does_not_come_back_is_waited_for_and_named(fleet: Fleet, intent: Intent) -> None:
-    replaced(settled(fleet, intent).devices[CORE], SectionName.EDGE, "priority=0", "priority=1")
-
-    def cut_off(device: MemoryDevice, section: Section) -> None:
-        del section
-        device.reachable = False
-
-    fleet.devices[CORE].on_load = cut_off
-    outcomes = {one.device: one for one in apply(plan_of(fleet, intent), intent, TEMPLATES, fleet.effects)}
-    assert outcomes[CORE].error == f"{CORE}: not reachable"
-    assert outcomes[POLE].conforms
-    assert 30 <= fleet.now < 31
-
-
-def test_management_may_take_a_while_to_come_back(fleet: Fleet, intent: Intent) -> None:
-    core = settled(fleet, intent).devices[CORE]
-    replaced(core, SectionName.EDGE, "priority=0", "priority=1")
-    core.on_load = lambda device, _: setattr(device, "reachable", False)
-    plan = plan_of(fleet, intent)
-
-    def sleep(seconds: float) -> None:
-        fleet.now += seconds
-        core.reachable = fleet.now > 10
-
-    effects = Effects(fleet, lambda *_: None, lambda: fleet.now, sleep)
-    assert all(outcome.conforms for outcome in apply(plan, intent, TEMPLATES, effects))
-    assert fleet.now == 10.5
-
-
-def test_a_tunnel_that_stays_down_is_named(fleet: Fleet, intent: Intent) -> None:
+def test_a_tunnel_that_stays_down_fails_the_gate(fleet: Fleet, intent: Intent, put: Callable[[Plan], Result]) -> None:
     fleet.devices[FIREWALL].down = ("video",)
-    outcomes = apply(plan_of(fleet, intent), intent, TEMPLATES, fleet.effects)
-    with pytest.raises(CloisonError, match=f"^{FIREWALL}: tunnels that stayed down: video$"):
-        raise_failures(outcomes)
+    result = put(plan_of(fleet, intent))
+    assert (result.decision, result.exit_code) == (Decision.REVERTED, 1)
+    assert f"tunnels on {FIREWALL}: tunnels that stayed down: video" in result.explanation
 
 
 # --- on each ---------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from nornir.core.processor import Processors
 from nornir.core.state import GlobalState
 from nornir.plugins.runners import ThreadedRunner
 
-from cloison.change.apply import Effects
+from cloison.change.effects import Effects
 from cloison.change.order import Via, stages
 from cloison.change.plan import candidates
 from cloison.device.connection import register
@@ -112,11 +112,17 @@ def run(
     chosen = _devices(reach, sites)
     rendered = candidates(reach.intent, workspace.templates, chosen)
     register()
-    effects = Effects(reach, lambda *_: None, time.monotonic, time.sleep)
+    played = Name(name.replace("_", "-"))
+    effects = Effects(reach, lambda *_: None, time.monotonic, time.sleep, owner=f"play {name}")
     inventory = IntentInventory(reach.intent, reach, rendered, reach.address).load()
     for place, stage in enumerate(stages(reach.intent, reach.via, chosen)):
         for device in stage:
-            inventory.hosts[device].data |= {"stage": place, "via": reach.via, "effects": effects}
+            inventory.hosts[device].data |= {
+                "stage": place,
+                "via": reach.via,
+                "effects": effects,
+                "play": Name(name.replace("_", "-")),
+            }
     recorder = Recorder(progress)
     nornir = Nornir(
         inventory=inventory,
@@ -130,7 +136,7 @@ def run(
             playbook.play(nornir)
     finally:
         nornir.with_processors([]).close_connections(on_good=True, on_failed=True)
-    return Played(play=Name(name.replace("_", "-")), records=tuple(recorder.records))
+    return Played(play=played, records=tuple(recorder.records))
 
 
 @contextmanager
