@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from pydantic import ValidationError
 
 from cloison.change.fleetwide import on_each
+from cloison.change.links import tunnel_phases
 from cloison.change.order import Via, stages
 from cloison.change.rules import RuleChange, rule_changes
 from cloison.desired import state_of
 from cloison.device.guard import Timer
 from cloison.device.push import changed, difference
 from cloison.errors import InputError
-from cloison.model import EquipmentName, Model, Platform
+from cloison.model import EquipmentName, Model, Name, Platform
 from cloison.render import render
 from cloison.render.config import Config, Section, SectionName
 from cloison.workspace import read_start
@@ -53,6 +54,10 @@ class DevicePlan(Model):
     """SHA-256 of the script that guards the change there."""
     tunnel_phases: tuple[str, ...] = ()
     """The loadable tunnels of each phase of a change at both ends; empty when the section does not change."""
+    sites: tuple[Name, ...] | None = None
+    """Whose fragments change, at a device that other sites share; None where all of it is planned."""
+    declared: str = ""
+    """SHA-256 of what was rendered for the device, where `candidate` holds others' fragments as they run."""
 
     def config(self, which: Literal["running", "canonical", "candidate"]) -> Config:
         """Return one of the three as the configuration of the device."""
@@ -189,20 +194,26 @@ def plan_device(reader: Reader, candidate: Config, guarded: Guard | None = None)
         not_read_back=read.facts.not_read_back if SectionName.TUNNELS in candidate.names else (),
         guard=guard.timer if guard is not None else Timer.NONE,
         script=guard.script if guard is not None else "",
-        tunnel_phases=_tunnel_phases(reader, read.config, candidate, canonical),
+        tunnel_phases=phases_of(reader, read.config, candidate, canonical),
     )
 
 
-def _tunnel_phases(reader: Reader, running: Config, candidate: Config, canonical: Config) -> tuple[str, ...]:
+def phases_of(reader: Reader, running: Config, candidate: Config, canonical: Config) -> tuple[str, ...]:
+    """Return the loadable tunnels of each phase of a change at both ends; none where the section does not change."""
     if SectionName.TUNNELS not in changed(running, canonical):
         return ()
-    from cloison.change.links import tunnel_phases
-
     old = reader.loadable(running, SectionName.TUNNELS).text
     return tunnel_phases(old, candidate.section(SectionName.TUNNELS).text)
 
 
-def make(
+class Part(Protocol):
+    """Narrows the plan of one device (`cloison.change.shared`)."""
+
+    def __call__(self, planned: DevicePlan, reader: Reader) -> DevicePlan:
+        """Return the plan of the device for less than all of it; see `Reader` for what it raises."""
+
+
+def make(  # noqa: PLR0913  one argument a thing that it is made from, or narrowed by
     intent: Intent,
     templates: Path,
     opener: Opener,
@@ -211,18 +222,20 @@ def make(
     via: Via,
     devices: Collection[EquipmentName] | None = None,
     sections: Collection[SectionName] | None = None,
+    part: Part | None = None,
 ) -> Plan:
     """Return the plan that makes the devices run what the intent says, having read all of them; nothing is changed.
 
-    `devices` and `sections` narrow it. Raises InputError (RenderError among them) before a device is opened, and the
-    errors of every device that could not be read or that refuses its candidate.
+    `devices` and `sections` narrow it, `part` what each device is planned for. Raises InputError (RenderError among
+    them) before a device is opened, and the errors of every device that could not be read or refuses its candidate.
     """
     rendered = candidates(intent, templates, devices)
 
     def plan_one(name: EquipmentName) -> DevicePlan:
         device = opener(name)
         try:
-            return plan_device(device.reader, only(rendered[name], sections), device.guard)
+            planned = plan_device(device.reader, only(rendered[name], sections), device.guard)
+            return planned if part is None else part(planned, device.reader)
         finally:
             device.close()
 
