@@ -77,7 +77,7 @@ def effects(session: Session, via: Via, narrate: Callable[[str], None]) -> Effec
             stack.callback(runner.close)
             yield runner
 
-    return Effects(opened, time.monotonic, time.sleep, narrate)
+    return Effects(opened, time.monotonic, lambda: datetime.now(UTC), time.sleep, narrate)
 
 
 def twin_authority(session: Session, instead: str) -> TunnelAuthority:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from cryptography.hazmat.primitives import serialization
 
-from cloison.errors import DeviceError, RefusedError, TransportError
+from cloison.errors import DeviceError, HostKeyError, InputError, RefusedError, TransportError
 from cloison.model import EquipmentName, Name, Untrusted
 from cloison.pki.authority import Subject
 from cloison.pki.encoding import certificate_pem, load_certificate
@@ -19,15 +19,17 @@ from cloison.pki.request import LIMIT_BYTES, check_request
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
+    from datetime import datetime
 
     from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import ec
 
-TRIAL_SECONDS = 45
-"""How long a device tries a certificate that nobody keeps. A tunnel is back in 0.3 s (measured), a peer that was
-refused asks again after 1 s, and a connection through a tunnel that is down is given up after 10 s."""
-VERIFY_SECONDS = 25.0
-"""How long the tunnels may take to authenticate. The rest of the trial is for going back in order."""
-_RETURN_SECONDS = TRIAL_SECONDS + 40.0
+VERIFY_SECONDS = 15.0
+"""How long the tunnels may take to authenticate, and VERIFY_SECONDS_EACH for each of them besides: a tunnel is back in
+0.3 s (measured), a peer that was refused asks again after 1 s, a connection into a tunnel that is down ends after 5."""
+VERIFY_SECONDS_EACH = 0.5
+GOING_BACK_SECONDS = 20
+"""The rest of a trial, for telling the device to keep the certificate or to go back. Told neither, it goes back."""
 _PAUSE_SECONDS = 0.2
 _ASSOCIATION = re.compile(
     r"(?P<name>[a-z][a-z0-9-]{0,62}) \{uniqueid=\d+ version=2 state=ESTABLISHED [^{}]*?"
@@ -53,6 +55,16 @@ class Holder:
     device: EquipmentName
     connections: tuple[Connection, ...]
 
+    @property
+    def verify_seconds(self) -> float:
+        """How long all of its tunnels together may take to authenticate."""
+        return VERIFY_SECONDS + VERIFY_SECONDS_EACH * len(self.connections)
+
+    @property
+    def trial_seconds(self) -> int:
+        """How long the device tries a certificate that nobody keeps."""
+        return int(self.verify_seconds) + GOING_BACK_SECONDS
+
 
 class Open(Protocol):
     """Opens a fresh connection to a device, released at the end of the context. Raises TransportError."""
@@ -67,6 +79,8 @@ class Effects:
 
     open: Open
     monotonic: Callable[[], float]
+    now: Callable[[], datetime]
+    """With a zone."""
     sleep: Callable[[float], None]
     narrate: Callable[[str], None]
 
@@ -108,11 +122,16 @@ def request_key(device: Commands, name: EquipmentName, *, fresh: bool) -> bytes:
     DeviceError when the device asks for something else than its own name on P-384.
     """
     asked = act(device, name, "request", "fresh" if fresh else "pending").encode()
-    try:
-        check_request(asked, Subject(name.host_name))
-    except RefusedError as error:
-        raise DeviceError(str(name), str(error)) from error
+    _key_asked_for(asked, name)
     return asked
+
+
+def _key_asked_for(asked: bytes, name: EquipmentName) -> ec.EllipticCurvePublicKey:
+    """Return the key of a device's request; DeviceError when it asks for anything but what it should."""
+    try:
+        return check_request(asked, Subject(name.host_name))
+    except InputError as error:
+        raise DeviceError(str(name), f"its request is not what it should be: {error}") from error
 
 
 def place(device: Commands, name: EquipmentName, certificate: bytes) -> None:
@@ -139,11 +158,11 @@ def install(holder: Holder, effects: Effects, certificate: bytes) -> Renewed:
     for this key and this device, DeviceError when it went back, TransportError when nobody could ask.
     """
     with effects.open(holder.device) as device:
-        leaf = _checked(device, holder.device, certificate)
+        leaf = _checked(device, holder.device, certificate, effects.now())
         before = associations(device, holder.device)
         up = tuple(one for one in holder.connections if one.name in before)
-        effects.narrate(f"{holder.device}: {leaf.serial_number:x} on trial for {TRIAL_SECONDS} s")
-        act(device, holder.device, "attempt", str(TRIAL_SECONDS), stdin=certificate_pem(leaf))
+        effects.narrate(f"{holder.device}: {leaf.serial_number:x} on trial for {holder.trial_seconds} s")
+        act(device, holder.device, "attempt", str(holder.trial_seconds), stdin=certificate_pem(leaf))
     started = effects.monotonic()
     try:
         missing = _await(holder, effects, before, started)
@@ -167,18 +186,21 @@ def install(holder: Holder, effects: Effects, certificate: bytes) -> Renewed:
     return Renewed(holder.device, leaf, tuple(one.name for one in up), down, took)
 
 
-def _checked(device: Commands, name: EquipmentName, certificate: bytes) -> x509.Certificate:
+def _checked(device: Commands, name: EquipmentName, certificate: bytes, now: datetime) -> x509.Certificate:
     """Return the certificate, which is for the key that waits on the device; RefusedError otherwise."""
     leaf = load_certificate(certificate, source=f"the certificate for {name}")
     pending = act(device, name, "pending").encode()
     if not pending:
         msg = f"{name}: no key waits for a certificate there; make one with `cloison certificates request {name}`"
         raise RefusedError(msg)
-    key = check_request(pending, Subject(name.host_name))
+    key = _key_asked_for(pending, name)
     wrong = faults_of(leaf, read(device, name).authority, name)
     spki = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     if not wrong and leaf.public_key().public_bytes(*spki) != key.public_bytes(*spki):
         wrong.append("it is for another key than the one that waits on the device")
+    start, end = leaf.not_valid_before_utc, leaf.not_valid_after_utc
+    if not start <= now < end:
+        wrong.append(f"it is good from {start:%Y-%m-%d} to {end:%Y-%m-%d}, and not now")
     if wrong:
         msg = f"{name}: the certificate is refused: {'; '.join(wrong)}"
         raise RefusedError(msg)
@@ -200,18 +222,20 @@ def _await(holder: Holder, effects: Effects, before: dict[str, tuple[str, str]],
     waiting = [one for one in holder.connections if one.name in before]
     unasked = [one for one in waiting if not one.initiates]
     said = "loading"
-    while effects.monotonic() - started < VERIFY_SECONDS:
+    while effects.monotonic() - started < holder.verify_seconds:
         try:
             with effects.open(holder.device) as device:
                 said = act(device, holder.device, "state").strip()
                 here = associations(device, holder.device)
             if said == "trying":
-                _ask(effects, unasked)
+                _ask(effects, unasked, holder.trial_seconds * 2)
                 anew = [one for one in waiting if one.name in here and here[one.name] != before[one.name]]
                 for one in anew:
                     if _same_there(effects, one, here[one.name]):
                         effects.narrate(f"{holder.device}: {one.name} has authenticated, at both ends")
                         waiting.remove(one)
+        except HostKeyError:
+            raise
         except (TransportError, DeviceError):  # the way there may be the tunnel itself
             pass
         if said.startswith("back") or (said == "trying" and not waiting):
@@ -220,12 +244,12 @@ def _await(holder: Holder, effects: Effects, before: dict[str, tuple[str, str]],
     return sorted(one.name for one in waiting) if said == "trying" else ["the IKE daemon"]
 
 
-def _ask(effects: Effects, unasked: list[Connection]) -> None:
+def _ask(effects: Effects, unasked: list[Connection], seconds: int) -> None:
     """Ask each peer that opens a tunnel to open it anew; one that was asked is not asked again."""
     while unasked:
         one = unasked[0]
         with effects.open(one.peer) as peer:
-            act(peer, one.peer, "authenticate", str(one.name), str(TRIAL_SECONDS * 2))
+            act(peer, one.peer, "authenticate", str(one.name), str(seconds))
         unasked.pop(0)
 
 
@@ -245,7 +269,7 @@ def _go_back(holder: Holder, effects: Effects) -> None:
 
 def _outcome(holder: Holder, effects: Effects) -> str:
     """Return the device's own word on why it went back, once it has; TransportError when it cannot be asked."""
-    deadline = effects.monotonic() + _RETURN_SECONDS
+    deadline = effects.monotonic() + holder.trial_seconds + GOING_BACK_SECONDS
     while True:
         try:
             with effects.open(holder.device) as device:
