@@ -235,7 +235,8 @@ class MemoryGuard:
     def _go_back(self, last: _Transaction, cause: Cause, detail: str = "") -> None:
         running = self._device.running
         for load in last.job.back:
-            if load.section not in last.begun and running.get(load.section) == last.before.get(load.section):
+            touched = load.section in last.begun or running.get(load.section, "") != last.before.get(load.section, "")
+            if not touched:
                 continue  # nobody touched it, and so does nobody now
             with contextlib.suppress(LoadError):  # the comparison tells it
                 if not self._device.revert_fails:
@@ -250,7 +251,8 @@ class MemoryGuard:
     def _ended(self, last: _Transaction, cause: Cause, detail: str = "") -> None:
         """Compare what the change is about with what ran before, and let go of the lease."""
         running, before = self._device.running, last.before
-        differ = [load.section for load in last.job.back if running.get(load.section) != before.get(load.section)]
+        back = [load.section for load in last.job.back]
+        differ = [name for name in back if running.get(name, "") != before.get(name, "")]
         state = TransactionState.REVERTED_DIFFERS if differ else TransactionState.REVERTED
         self._last = replace(last, state=state, cause=cause, detail=" ".join(differ) or detail)
         self._lease = None
