@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
+from cloison.audit import run
 from cloison.change.gate import GateCheck
 from cloison.errors import CloisonError
 from cloison.flow import Outcome
 from cloison.gate.flows import fates
 from cloison.gate.sessions import SessionWatch
+from cloison.gate.streams import FRAMES, SECONDS, StreamWatch, viewed
+from cloison.gate.verdicts import FAMILIES, VerdictWatch
+from cloison.probe.exchange import use
+from cloison.probe.stream import watch
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from cloison.change.gate import Watch
+    from cloison.flow import Flow, Verdict
     from cloison.intent.network import Intent
+    from cloison.model import EquipmentName
+    from cloison.probe.stream import Stream, StreamSeen
     from cloison.session import Session
 
 
@@ -22,11 +31,33 @@ class FlowWatch:
     """A `cloison.change.gate.Watch` of everything that can be watched of some sites, one part after the other."""
 
     def __init__(
-        self, session: Session, before: Intent, after: Intent, sites: Collection[str], *, settling: bool = False
+        self,
+        session: Session,
+        before: Intent,
+        after: Intent,
+        sites: Collection[str],
+        *,
+        full: bool = False,
+        settling: bool = False,
+        families: Sequence[str] = FAMILIES,
     ) -> None:
-        """Take what was declared before the change and what is after it, and the sites of the devices that change."""
+        """Take what was declared before the change and what is after it, and the sites of the devices that change.
+
+        `full` asks every validator, and otherwise those of `families`, none where that is empty. `settling` lets the
+        second try of what failed count.
+        """
         fated = fates(before, after, sites)
-        self._parts: tuple[Watch, ...] = (SessionWatch(session.dialer_at, fated, settling=settling),)
+        if session.lab is None:
+            self._parts: tuple[Watch, ...] = (UnwatchedFlows(),)
+            return
+        sight = _Sight(session)
+        parts: list[Watch] = [
+            SessionWatch(session.dialer_at, sight.use, fated, settling=settling),
+            StreamWatch(sight.play, viewed(after, fated), settling=settling),
+        ]
+        if full or families:
+            parts.append(VerdictWatch(sight.judge, fated, () if full else families, settling=settling))
+        self._parts = tuple(parts)
 
     def before(self) -> None:
         """Open sessions and keep verdicts; raises what keeps a part from it."""
@@ -66,3 +97,32 @@ class UnwatchedFlows:
 
     def close(self) -> None:
         """Do nothing."""
+
+
+class _Sight:
+    """What can be seen from inside the nodes of a twin."""
+
+    def __init__(self, session: Session) -> None:
+        if session.lab is None:  # pragma: no cover  FlowWatch has seen to it
+            raise ValueError(session.network)
+        self._session, self._lab = session, session.lab
+
+    def use(self, flow: Flow) -> str:
+        """Return why a flow cannot be used from its source; an empty text when it can."""
+        with self._lab.namespaces(flow.source.name) as inside:
+            return use(flow, inside.net)
+
+    def play(self, station: EquipmentName, stream: Stream) -> StreamSeen:
+        """Return what a station sees of a stream in a few pictures."""
+        with closing(self._lab.runner(station)) as runner:
+            return watch(runner, stream, frames=FRAMES, seconds=SECONDS)
+
+    def judge(self, only: Sequence[str]) -> Sequence[Verdict]:
+        """Run validators and return their verdicts."""
+        session = self._session
+        done = run(session.workspace, session.network, self._lab.name, _heard, only=only)
+        return done.stream.verdicts
+
+
+def _heard(_line: bytes) -> None:
+    """Take in a line of results, which the run returns as a whole."""
