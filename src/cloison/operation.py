@@ -15,6 +15,7 @@ import socket
 import time
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cloison.change import plan as planning
@@ -23,11 +24,13 @@ from cloison.change.deadline import deadline_of
 from cloison.change.effects import Effects
 from cloison.change.fleetwide import on_each
 from cloison.change.flows import closed, in_words, opened, tracked
+from cloison.change.fragment import sharing_devices
 from cloison.change.gate import NothingWatched
 from cloison.change.journal import Event, Run, begin, find, runs
 from cloison.change.outcome import Decision, Result
 from cloison.change.resuming import Status, resume, status
 from cloison.change.rollback import refuse_dependants, rollback_plan
+from cloison.change.shared import part_for, rebase
 from cloison.change.stale import check
 from cloison.change.transaction import Transaction
 from cloison.errors import RefusedError
@@ -36,10 +39,11 @@ from cloison.gate.proof import ProofOfTheNetwork
 from cloison.gate.refusals import RefusedConversations
 from cloison.gate.watch import FlowWatch
 from cloison.intent.load import load
+from cloison.model import Name
 from cloison.workspace import INVENTORY, Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from cloison.change.gate import Watch
@@ -69,6 +73,10 @@ def _tell_nobody(_event: str) -> None:
     """Say nothing."""
 
 
+def _watch_nothing(_run: Run, _event: Event) -> None:
+    """Do nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """Changes on the network of one session."""
@@ -81,22 +89,38 @@ class Operation:
     """The folder with what is declared, where it is not the workspace's (a change that is taken back)."""
     kept: dict[Via, Connections] = field(default_factory=dict)
     """The connections of the last plan, by the way they go: a change that follows at once goes on over them."""
+    on_event: Callable[[Run, Event], None] = field(default=_watch_nothing)
+    """Called after an event of a run was written down, before what it announces is done."""
 
     def told(self, narrate: Callable[[str], None]) -> Operation:
         """Return the same, told to somebody; what is open stays open for both."""
         return replace(self, narrate=narrate)
 
+    def apart(self, on_event: Callable[[Run, Event], None]) -> Operation:
+        """Return the same with connections of its own, for a change beside others of this process."""
+        return replace(self, kept={}, on_event=on_event)
+
     # --- planning ---------------------------------------------------------------------------------------------------
 
     def plan(
-        self, via: Via, sites: Sequence[str] | None = None, *, deadline: int | None = None, revision: str = ""
+        self,
+        via: Via,
+        sites: Sequence[str] | None = None,
+        *,
+        deadline: int | None = None,
+        revision: str = "",
+        shared: bool = False,
     ) -> Plan:
         """Return the plan that makes the devices of some sites (all by default) run what is declared.
 
+        With `shared`, the firewalls that these sites share with others change too, in the fragments of these sites.
         Everything is read and proved; nothing is changed. Raises what `cloison.change.plan.make` raises.
         """
         session = self.session
         devices = session.devices_of(sites)
+        names = [Name(site) for site in sites or ()] if shared else []
+        beside = {name for site in names for name in sharing_devices(session.intent, site)}
+        devices += tuple(sorted(beside.difference(devices)))
         self.narrate(f"reading {len(devices)} devices, via {via}")
         made = planning.make(
             session.intent,
@@ -105,10 +129,11 @@ class Operation:
             network=session.network.value,
             via=via,
             devices=devices,
+            part=part_for(session.intent, names) if names else None,
         )
         if not made.changed:
             return made
-        before = self.previous_intent()
+        before = self.previous_intent(_sites_of(made))
         coming, going = opened(before, session.intent), closed(before, session.intent)
         made = made.model_copy(
             update={
@@ -170,7 +195,7 @@ class Operation:
             raise RefusedError(msg)
         intent = self.intent_of(earlier[-1])
         self.narrate("reading what the devices run")
-        made = rollback_plan(run, self._connections(run.plan.via), planning.intent_digest(intent), intent.workers)
+        made = rollback_plan(run, self._connections(run.plan.via), intent)
         then = replace(self, session=replace(self.session, intent=intent), declared_in=earlier[-1].folder / INVENTORY)
         made = made.model_copy(update={"intermediate": then.intermediate_of(made, self.session.intent)})
         return then, made
@@ -189,17 +214,41 @@ class Operation:
         session = self.session
         if not made.takes_back:
             check(made, session.intent, session.workspace.templates)
+        made = self._over_what_runs(made)
         if not made.changed:
             return Result(run="", plan=made.sha256, decision=Decision.NO_CHANGE)
         if made.intermediate is not None and made.intermediate.refused:
             msg = f"the plan is refused: {made.intermediate.refused[0]}"
             raise RefusedError(msg)
-        run = begin(made, self.changes, self._keep)
+        run = begin(made, self.changes, partial(self._keep, _sites_of(made)))
         with self.holding(run):
             result = Transaction(made, run, self.effects(run, made)).go()
         if result.decision in {Decision.CONFIRMED, Decision.NO_CHANGE}:
-            session.confirm({device.device.site for device in made.devices})
+            session.confirm(_sites_of(made))
         return result
+
+    def _over_what_runs(self, made: Plan) -> Plan:
+        """Return a plan over what shared devices run by now, proved again where somebody else changed his part."""
+        now = rebase(made, self._connections(made.via), self.session.intent)
+        if now == made:
+            return made
+        before = self.previous_intent(_sites_of(now))
+        return now.model_copy(update={"intermediate": self.intermediate_of(now, before)})
+
+    def _refuse_unfinished(self) -> None:
+        """Raise RefusedError while an earlier run was cut off: where its devices stand must be settled first."""
+        for run in self.runs():
+            if not _ended(run) and not self._is_held(run):
+                msg = f"run {run.name} was cut off and is unfinished; `cloison resume {run.name}` takes it to its end"
+                raise RefusedError(msg)
+
+    def _is_held(self, run: Run) -> bool:
+        """Return True while a process is at the run: then it is the lease of each device that decides."""
+        try:
+            with self.holding(run):
+                return False
+        except RefusedError:
+            return True
 
     def status(self, run: Run) -> Status:
         """Return where a run stands, by the word of every device it is about."""
@@ -211,7 +260,7 @@ class Operation:
         with self.holding(run):
             result = resume(run, self.effects(run, made, watched=False))
         if result.decision is Decision.CONFIRMED:
-            self.session.confirm({device.device.site for device in made.devices})
+            self.session.confirm(_sites_of(made))
         return result
 
     def effects(self, run: Run, made: Plan, *, watched: bool = True) -> Effects:
@@ -220,9 +269,10 @@ class Operation:
 
         def write(event: Event, device: EquipmentName | None = None, detail: str = "") -> None:
             run.write(event, device, detail)
+            self.on_event(run, event)
             self.narrate(f"{device or 'all'}: {event} {detail.splitlines()[0] if detail else ''}")
 
-        before = self.previous_intent() or session.intent
+        before = self.previous_intent(_sites_of(made)) or session.intent
         old = {device.device: device.config("running") for device in made.devices}
         return Effects(
             opener=session.reach(made.via),
@@ -260,28 +310,40 @@ class Operation:
         """Return the runs on this network, the oldest first; on a twin those of its present life."""
         return tuple(run for run in runs(self.changes) if self._is_of_this_network(run))
 
-    def previous_intent(self) -> Intent | None:
-        """Return what was declared when the last run was confirmed on this network; None when none was."""
+    def previous_intent(self, sites: Collection[Name]) -> Intent | None:
+        """Return what was declared when these sites were last changed; None when none of them ever was.
+
+        Where they were changed one after the other, it is what was declared before the last of them.
+        """
+        found, left = None, set(sites)
         for run in reversed(self.runs()):
-            if _was_confirmed(run):
-                return self.intent_of(run)
-        return None
+            covered = left & self._covered(run) if _was_confirmed(run) else set()
+            if covered:
+                found, left = run, left - covered
+            if not left:
+                break
+        return None if found is None else self.intent_of(found)
+
+    def _covered(self, run: Run) -> set[Name]:
+        """Return the sites that a run was about."""
+        return {Name(site) for site in json.loads((run.folder / _NETWORK).read_text(encoding="utf-8"))["sites"]}
 
     def intent_of(self, run: Run) -> Intent:
         """Return what was declared when a run was made."""
         return load(Workspace(run.folder, self.session.network), self.session.network)
 
-    def _keep(self, folder: Path) -> None:
+    def _keep(self, sites: Collection[Name], folder: Path) -> None:
         """Put what is declared beside the plan: a later change is judged against what was declared before it."""
         shutil.copytree(self.declared_in or self.session.workspace.inventory, folder / INVENTORY, symlinks=True)
-        (folder / _NETWORK).write_text(json.dumps({"life": self.session.life}) + "\n", encoding="utf-8")
+        kept = {"life": self.session.life, "sites": sorted(sites)}
+        (folder / _NETWORK).write_text(json.dumps(kept) + "\n", encoding="utf-8")
 
     def _is_of_this_network(self, run: Run) -> bool:
         try:
             kept = json.loads((run.folder / _NETWORK).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return False
-        return isinstance(kept, dict) and kept.get("life") == self.session.life
+        return isinstance(kept, dict) and kept.keys() == {"life", "sites"} and kept["life"] == self.session.life
 
     @contextlib.contextmanager
     def holding(self, run: Run) -> Iterator[None]:
@@ -296,6 +358,11 @@ class Operation:
             yield
         finally:
             os.close(descriptor)
+
+
+def _sites_of(made: Plan) -> set[Name]:
+    """Return the sites that a plan is about: not those that only hold a fragment of one."""
+    return {device.device.site for device in made.devices if device.sites is None}
 
 
 def _ended(run: Run) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cloison.change.order import Via
-    from cloison.change.plan import Plan
+    from cloison.change.plan import DevicePlan, Plan
     from cloison.operation import Operation
     from cloison.session import Session
 
@@ -115,22 +115,6 @@ def plan_document(made: Plan) -> dict[str, object]:
         {"flow": one.flow, "device": one.device, "change": "opened" if one.opens else "closed", "rule": one.rule}
         for one in made.rules
     ]
-    devices = [
-        {
-            "device": device.device,
-            "guard": device.guard.value,
-            "script": device.script,
-            "sections": {
-                name.value: {
-                    "running": device.config("running").section(name).sha256,
-                    "candidate": device.config("candidate").section(name).sha256,
-                    "diff": device.diff(name),
-                }
-                for name in device.changed
-            },
-        }
-        for device in made.changed
-    ]
     return {
         "plan": made.sha256,
         "intent": made.intent,
@@ -146,5 +130,17 @@ def plan_document(made: Plan) -> dict[str, object]:
         "closes": list(made.closes),
         "intermediate": made.intermediate.model_dump(mode="json") if made.intermediate else None,
         "flows": rules,
-        "devices": devices,
+        "devices": [_device_document(device) for device in made.changed],
     }
+
+
+def _device_document(device: DevicePlan) -> dict[str, object]:
+    sections = {
+        name.value: {
+            "running": device.config("running").section(name).sha256,
+            "candidate": device.config("candidate").section(name).sha256,
+            "diff": device.diff(name),
+        }
+        for name in device.changed
+    }
+    return {"device": device.device, "guard": device.guard.value, "script": device.script, "sections": sections}

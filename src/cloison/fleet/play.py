@@ -27,13 +27,16 @@ from cloison.fleet.record import Record, Recorder
 from cloison.model import EquipmentName, Model, Name, Untrusted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from ipaddress import IPv4Address
     from pathlib import Path
     from types import ModuleType
 
+    from nornir.core.inventory import Inventory
+
     from cloison.device.contract import Device
     from cloison.intent.network import Equipment, Intent
+    from cloison.render.config import Config
     from cloison.workspace import Workspace
 
 # Nornir logs a traceback for every task that fails. Failures are recorded, and shown by who called.
@@ -113,16 +116,7 @@ def run(
     rendered = candidates(reach.intent, workspace.templates, chosen)
     register()
     played = Name(name.replace("_", "-"))
-    effects = Effects(reach, lambda *_: None, time.monotonic, time.sleep, owner=f"play {name}")
-    inventory = IntentInventory(reach.intent, reach, rendered, reach.address).load()
-    for place, stage in enumerate(stages(reach.intent, reach.via, chosen)):
-        for device in stage:
-            inventory.hosts[device].data |= {
-                "stage": place,
-                "via": reach.via,
-                "effects": effects,
-                "play": Name(name.replace("_", "-")),
-            }
+    inventory = _inventory(reach, rendered, played)
     recorder = Recorder(progress)
     nornir = Nornir(
         inventory=inventory,
@@ -137,6 +131,16 @@ def run(
     finally:
         nornir.with_processors([]).close_connections(on_good=True, on_failed=True)
     return Played(play=played, records=tuple(recorder.records))
+
+
+def _inventory(reach: Reaching, rendered: Mapping[EquipmentName, Config], played: Name) -> Inventory:
+    """Return Nornir's inventory of the devices, each with what its tasks need."""
+    effects = Effects(reach, lambda *_: None, time.monotonic, time.sleep, owner=f"play {played}")
+    inventory = IntentInventory(reach.intent, reach, rendered, reach.address).load()
+    for place, stage in enumerate(stages(reach.intent, reach.via, rendered)):
+        for device in stage:
+            inventory.hosts[device].data |= {"stage": place, "via": reach.via, "effects": effects, "play": played}
+    return inventory
 
 
 @contextmanager
