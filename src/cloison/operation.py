@@ -33,6 +33,8 @@ from cloison.change.rollback import refuse_dependants, rollback_plan
 from cloison.change.shared import part_for, rebase
 from cloison.change.stale import check
 from cloison.change.transaction import Transaction
+from cloison.change.unguarded import guarded_here
+from cloison.device.guard import Timer
 from cloison.errors import RefusedError
 from cloison.gate.mixtures import intermediate
 from cloison.gate.proof import ProofOfTheNetwork
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from cloison.change.gate import Watch
     from cloison.change.order import Via
     from cloison.change.plan import Plan
+    from cloison.device.contract import Opener
     from cloison.intent.network import Intent
     from cloison.model import EquipmentName
     from cloison.render.config import Config
@@ -87,6 +90,8 @@ class Operation:
     """Told what is done, as it is done."""
     declared_in: Path | None = None
     """The folder with what is declared, where it is not the workspace's (a change that is taken back)."""
+    unguarded: frozenset[EquipmentName] = frozenset()
+    """The devices without a guard that are changed all the same, because somebody named them."""
     kept: dict[Via, Connections] = field(default_factory=dict)
     """The connections of the last plan, by the way they go: a change that follows at once goes on over them."""
     on_event: Callable[[Run, Event], None] = field(default=_watch_nothing)
@@ -235,6 +240,16 @@ class Operation:
         before = self.previous_intent(_sites_of(now))
         return now.model_copy(update={"intermediate": self.intermediate_of(now, before)})
 
+    def _refuse_unguarded(self, made: Plan) -> None:
+        """Raise RefusedError where nothing would go back by itself, unless the device was named."""
+        for device in made.changed:
+            if device.guard is Timer.NONE and device.device not in self.unguarded:
+                msg = (
+                    f"{device.device}: guard: none; what is loaded there stays when this process ends or cannot reach "
+                    f"it any more. Install the guard, or name the device: `--unguarded {device.device}`"
+                )
+                raise RefusedError(msg)
+
     def _refuse_unfinished(self) -> None:
         """Raise RefusedError while an earlier run was cut off: where its devices stand must be settled first."""
         for run in self.runs():
@@ -274,9 +289,13 @@ class Operation:
 
         before = self.previous_intent(_sites_of(made)) or session.intent
         old = {device.device: device.config("running") for device in made.devices}
+        without = {device.device for device in made.changed if device.guard is Timer.NONE} & self.unguarded
+        opener: Opener = session.reach(made.via)
+        if without:
+            opener = guarded_here(made, opener, without)
         return Effects(
-            opener=session.reach(made.via),
-            kept=self._connections(made.via),
+            opener=opener,
+            kept=None if without else self._connections(made.via),
             journal=write,
             monotonic=time.monotonic,
             sleep=time.sleep,

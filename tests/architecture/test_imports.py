@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {  # a room, or one module of a room
         {"intent", "change", "prove", "probe", "audit", "evidence", "session", "device", "render.config"}
     ),
     "doctor": frozenset({"transport"}),
-    "operation": frozenset({"intent", "change", "gate", "session", "render.config"}),
+    "operation": frozenset({"intent", "device", "change", "gate", "session", "render.config"}),
     "session": frozenset({"intent", "transport", "change", "fleet", "lab"}),
 }
 EVERY_ROOM = frozenset(MAY_IMPORT) | {"testing", "cli"}

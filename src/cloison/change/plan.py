@@ -14,7 +14,7 @@ from cloison.change.links import tunnel_phases
 from cloison.change.order import Via, stages
 from cloison.change.rules import RuleChange, rule_changes
 from cloison.desired import state_of
-from cloison.device.guard import Timer
+from cloison.device.guard import NoGuardError, Timer
 from cloison.device.push import changed, difference
 from cloison.errors import InputError
 from cloison.model import EquipmentName, Model, Name, Platform
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cloison.device.contract import Opener, Reader
-    from cloison.device.guard import Guard
+    from cloison.device.guard import Guard, GuardState
     from cloison.intent.network import Intent
 
 _SIZE_LIMIT = 64 * 1024 * 1024
@@ -183,7 +183,7 @@ def only(config: Config, sections: Collection[SectionName] | None) -> Config:
 def plan_device(reader: Reader, candidate: Config, guarded: Guard | None = None) -> DevicePlan:
     """Return the plan of one device for the sections of a rendered candidate; see `Reader` for what it raises."""
     canonical, read = reader.canonical(candidate), reader.read()
-    guard = guarded.state() if guarded is not None else None
+    guard = _guard_state(guarded)
     return DevicePlan(
         device=reader.device,
         platform=reader.platform,
@@ -196,6 +196,14 @@ def plan_device(reader: Reader, candidate: Config, guarded: Guard | None = None)
         script=guard.script if guard is not None else "",
         tunnel_phases=phases_of(reader, read.config, candidate, canonical),
     )
+
+
+def _guard_state(guarded: Guard | None) -> GuardState | None:
+    """Return what guards a device; None where nothing does, which is for the plan to say."""
+    try:
+        return guarded.state() if guarded is not None else None
+    except NoGuardError:
+        return None
 
 
 def phases_of(reader: Reader, running: Config, candidate: Config, canonical: Config) -> tuple[str, ...]:

@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 RunArgument = Annotated[
     str | None, typer.Argument(metavar="RUN", help="A run, by its name or the beginning of it; by default the last.")
 ]
+UnguardedOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--unguarded", metavar="DEVICE", help="Change this device although nothing there goes back by itself."
+    ),
+]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask before changing devices.")]
 
 
@@ -44,6 +50,7 @@ def apply(  # noqa: PLR0913  one argument an option
     site: SiteOption = None,
     deadline: DeadlineOption = None,
     gate: GateOption = DEFAULT_GATE,
+    unguarded: UnguardedOption = None,
     network: NetworkOption = None,
     via: ViaOption = None,
     name: NameOption = DEFAULT_LAB,
@@ -52,7 +59,7 @@ def apply(  # noqa: PLR0913  one argument an option
 ) -> None:
     """Put the declared network on the devices as one transaction: all of them, or none."""
     session = open_network(context, network, name, key)
-    with closing(operation_of(session, gate)) as operation:
+    with closing(operation_of(session, gate, unguarded or ())) as operation:
         if plan_id is None:
             made = made_plan(operation, via_of(session, via, site), site, deadline)
         else:

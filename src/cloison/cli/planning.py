@@ -39,15 +39,19 @@ GateOption = Annotated[
 DEFAULT_GATE = "flows"
 
 
-def operation_of(session: Session, gate: str) -> Operation:
-    """Return what changes the network of a session; InputError for a gate that there is not."""
+def operation_of(session: Session, gate: str, unguarded: Sequence[str] = ()) -> Operation:
+    """Return what changes the network of a session; InputError for a gate or a device that there is not."""
     from cloison.errors import InputError
     from cloison.operation import GateKind, Operation
 
     if gate not in set(GateKind):
         msg = f"--gate {gate}: expected one of {', '.join(GateKind)}"
         raise InputError(msg)
-    return Operation(session, GateKind(gate))
+    known = {str(device.name): device.name for device in session.intent.devices}
+    if unknown := sorted(set(unguarded) - known.keys()):
+        msg = f"--unguarded {unknown[0]}: not a device; expected one of {', '.join(sorted(known))}"
+        raise InputError(msg)
+    return Operation(session, GateKind(gate), unguarded=frozenset(known[name] for name in unguarded))
 
 
 def made_plan(operation: Operation, via: Via, sites: Sequence[str] | None, deadline: int | None) -> Plan:

@@ -13,6 +13,7 @@ from cloison.device.guard import (
     GuardState,
     Lease,
     LeaseError,
+    NoGuardError,
     Timer,
     TokenError,
     TransactionState,
@@ -116,7 +117,7 @@ class AgentGuard:
             raise LeaseError(self._device, parse_state(self._device, result.stdout).lease)
         if result.exit_status in _CANNOT_RUN:
             message = f"{self._script} does not run there ({said or 'no words'}): nothing guards a change"
-            raise DeviceError(self._device, message)
+            raise NoGuardError(self._device, message)
         raise DeviceError(self._device, said or f"the guard ended with status {result.exit_status}")
 
 

@@ -120,6 +120,10 @@ class TokenError(DeviceError):
     """The device holds no pending transaction of this token, or another one."""
 
 
+class NoGuardError(DeviceError):
+    """Nothing on the device guards a change."""
+
+
 class Guard(Protocol):
     """Guards one device over one connection. Every call raises TransportError when the device cannot be asked."""
 
