@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cloison.change.effects import Effects
+from cloison.change.fleetwide import SeveralDevicesError
 from cloison.change.fragment import Sharing, sharing_devices
 from cloison.change.journal import begin
 from cloison.change.order import Via
 from cloison.change.outcome import Decision, Result
 from cloison.change.plan import Plan, candidates, make
+from cloison.change.rollback import refuse_dependants, rollback_plan
 from cloison.change.shared import part_for, rebase
 from cloison.change.stale import check
 from cloison.change.transaction import Transaction
@@ -27,6 +29,7 @@ from cloison.model import EquipmentName, Name
 from cloison.render.config import Section, SectionName
 
 if TYPE_CHECKING:
+    from cloison.change.journal import Run
     from cloison.device.contract import Device
     from cloison.intent.network import Intent
 
@@ -87,9 +90,17 @@ def plan_for(intent: Intent, fleet: Fleet, site: Name) -> Plan:
 
 
 def carried_out(plan: Plan, fleet: Fleet) -> Result:
-    effects = Effects(fleet, lambda *_: None, fleet.world.monotonic, fleet.world.sleep, workers=1)
     with tempfile.TemporaryDirectory() as folder:
-        return Transaction(plan, begin(plan, Path(folder), lambda _: None), effects).go()
+        return gone(begun(plan, Path(folder)), fleet)
+
+
+def begun(plan: Plan, folder: Path) -> Run:
+    return begin(plan, folder, lambda _: None)
+
+
+def gone(run: Run, fleet: Fleet) -> Result:
+    effects = Effects(fleet, lambda *_: None, fleet.world.monotonic, fleet.world.sleep, workers=1)
+    return Transaction(run.plan, run, effects).go()
 
 
 def test_each_commune_changes_its_own_part_and_no_other(intent: Intent, fleet: Fleet) -> None:
@@ -153,6 +164,29 @@ def test_going_back_leaves_the_other_commune_as_it_is(intent: Intent, fleet: Fle
     fleet.devices[OPERATIONS].on_load = refuse
     assert carried_out(plan, fleet).decision is Decision.REFUSED
     assert {name: dict(device.running) for name, device in fleet.devices.items()} == before
+
+
+def test_a_commune_is_taken_back_beside_a_later_change_of_another(intent: Intent, fleet: Fleet, tmp_path: Path) -> None:
+    before = {name: dict(device.running) for name, device in fleet.devices.items()}
+    first = begun(plan_for(intent, fleet, A), tmp_path / "a")
+    assert gone(first, fleet).decision is Decision.CONFIRMED
+    second = begun(plan_for(intent, fleet, B), tmp_path / "b")
+    assert gone(second, fleet).decision is Decision.CONFIRMED
+    refuse_dependants(first, [second])  # it does not depend on it
+    back = rollback_plan(first, fleet, intent)
+    assert carried_out(back, fleet).decision is Decision.CONFIRMED
+    sharing = Sharing(intent, CELL)
+    then, now = (
+        Section(name=SectionName.FILTER, text=text[SectionName.FILTER])
+        for text in (before[CELL], fleet.devices[CELL].running)
+    )
+    assert sharing.fragments(now)[A] == sharing.fragments(then)[A]
+    assert "10.56.11.50" in sharing.fragments(now)[B]
+    with pytest.raises(SeveralDevicesError, match=f"run {first.name} cannot be taken back"):
+        rollback_plan(first, fleet, intent)
+    third = begun(plan_for(intent, fleet, A), tmp_path / "c")
+    with pytest.raises(RefusedError, match=f"run {third.name} changed section"):
+        refuse_dependants(first, [second, third])
 
 
 def test_templates_that_give_another_text_make_it_stale(intent: Intent, fleet: Fleet) -> None:
