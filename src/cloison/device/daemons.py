@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from cloison.device.batch import must, run_batch, step
 from cloison.device.capabilities import PLATFORMS
+from cloison.device.concealed import CONCEALED
 from cloison.device.contract import Running
 from cloison.device.edge import EdgeLoading, EdgeReading
 from cloison.device.facts import fact_steps, facts_of
@@ -98,6 +99,9 @@ class DaemonReader:
         text = joined([line for line in lines if not line.startswith(_FINDINGS)])
         if name is SectionName.SWITCH:
             text = rebuilding(own_rows(text))
+        if CONCEALED in text:
+            message = f"section {name} holds a secret, which nothing here keeps: it cannot be put back; remove it first"
+            raise LoadError(self._device, message)
         return Section(name=name, text=text)
 
     def tracked(self) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cloison.device.batch import shell, step
+from cloison.device.concealed import CONCEALED, is_secret
 from cloison.device.section import joined, lines_of, load_steps
 from cloison.errors import DeviceError
 from cloison.model import read_json
@@ -169,6 +170,9 @@ def _shown(row: Row, column: str, value: object, names: Mapping[str, str]) -> st
         elif isinstance(atom, tuple):
             key, member = atom
             if row.table == "Open_vSwitch" and column == "external_ids" and key in _HOST_IDENTITY:
+                continue
+            if is_secret(str(key)):
+                words.append(f"{_word(key)}:{CONCEALED}")
                 continue
             words.append(
                 f"{_word(key)}:{names.get(str(member[1]), '?') if isinstance(member, list) else _word(member)}"

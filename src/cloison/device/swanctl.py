@@ -47,7 +47,7 @@ def parse(text: str) -> Tree:
         elif found := _VALUE.fullmatch(line):
             here[found[1]] = found[2]
         else:
-            msg = f"line {number} has no known form: {line[:100]!r}"
+            msg = f"line {number} has no known form"  # the line itself may be a part of a secret
             raise ValueError(msg)
     if len(open_sections) > 1 or items is not None:
         msg = "a brace or a bracket is not closed"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from cloison.device import swanctl
 from cloison.device.batch import run_batch, shell, step, words
+from cloison.device.concealed import concealed_lines
 from cloison.device.section import Answers, joined, load_steps
 from cloison.errors import DeviceError, LoadError
 from cloison.render.config import SectionName
@@ -142,6 +143,6 @@ def _checked(place: str, candidate: str) -> None:
 
 
 def _canonical(text: str) -> str:
-    """Return a text without comments and empty lines, its indents kept."""
+    """Return a text without comments, empty lines and secrets, its indents kept."""
     kept = (line.rstrip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#"))
-    return joined(list(kept))
+    return concealed_lines(joined(list(kept)))
