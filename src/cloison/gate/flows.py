@@ -89,7 +89,8 @@ def _survived(before: Attempt | None, seen: Seen) -> tuple[Outcome, str]:
         return Outcome.FAIL, f"the session opened before the change is silent; a fresh one {seen.fresh}"
     if seen.kept is Life.ENDED:
         return outcome, f"the other end ended the session opened before the change; a fresh one {seen.fresh}"
-    return outcome, f"the session opened before the change answers; a fresh one {seen.fresh}"
+    kept = "it was answered before the change" if seen.kept is None else "the session opened before the change answers"
+    return outcome, f"{kept}; a fresh one {seen.fresh}"
 
 
 def _outcome_of(fresh: Attempt) -> Outcome:
