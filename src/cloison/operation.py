@@ -310,7 +310,7 @@ class Operation:
         if self.gate is GateKind.PROOF:
             return NothingWatched()
         sites = sorted({device.device.site for device in made.changed})
-        return FlowWatch(self.session, before, self.session.intent, sites)
+        return FlowWatch(self.session, before, self.session.intent, sites, full=self.gate is GateKind.AUDIT)
 
     # --- runs -------------------------------------------------------------------------------------------------------
 

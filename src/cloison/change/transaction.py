@@ -70,11 +70,13 @@ class Transaction:
         self._point(CrashPoint.BEGUN)
         try:
             self._lease()
+            leased = self.effects.monotonic()
             if self._is_applied():
                 self._release()
                 return self._ended(Result(run=self.run.name, plan=self.plan.sha256, decision=Decision.NO_CHANGE))
             self._prepare()
             self.effects.watch.before()
+            self._renew(self.effects.monotonic() - leased)
             self._point(CrashPoint.WATCHED)
         except (CloisonError, KeyboardInterrupt) as error:
             self._release()
@@ -108,6 +110,15 @@ class Transaction:
             self._point(CrashPoint.LEASED, device.device)
 
         self._each(self.plan.changed, take)
+
+    def _renew(self, held: float) -> None:
+        """Renew leases that were held so many seconds; where they ran out, somebody may have changed something."""
+        if held < LEASE_SECONDS / 2:
+            return
+        self._lease()
+        if held >= LEASE_SECONDS and self._is_applied():
+            msg = "somebody else applied the same meanwhile; nothing is left to do"
+            raise RefusedError(msg)
 
     def _release(self) -> None:
         """Give up every lease that can be given up; one that cannot ends by itself."""
