@@ -50,6 +50,7 @@ ovs-vsctl --no-wait init
 ovs-vswitchd --pidfile --detach --log-file=/run/vswitchd.log --disable-system
 """
 TICKER = r"""
+set +e
 (cloison-device boot >/run/loader.log 2>&1; while :; do cloison-device tick; sleep 0.1; done) &
 echo $! >/run/supervisor
 exec tini -- sleep infinity

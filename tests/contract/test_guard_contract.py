@@ -1,4 +1,4 @@
-"""What every guard of a device promises: the one in memory, the script with a ticker, the script with a real systemd."""
+"""What every guard of a device promises: the one in memory, the script with a ticker, and with a real systemd."""
 
 from __future__ import annotations
 
