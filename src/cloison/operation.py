@@ -287,7 +287,7 @@ class Operation:
             self.on_event(run, event)
             self.narrate(f"{device or 'all'}: {event} {detail.splitlines()[0] if detail else ''}")
 
-        before = self.previous_intent(_sites_of(made)) or session.intent
+        before = self.previous_intent(_sites_of(made))
         old = {device.device: device.config("running") for device in made.devices}
         without = {device.device for device in made.changed if device.guard is Timer.NONE} & self.unguarded
         opener: Opener = session.reach(made.via)
@@ -299,14 +299,14 @@ class Operation:
             journal=write,
             monotonic=time.monotonic,
             sleep=time.sleep,
-            proof=ProofOfTheNetwork(session.intent, (before, old)) if watched else None,
+            proof=ProofOfTheNetwork(session.intent, (before or session.intent, old)) if watched else None,
             refusals=RefusedConversations(),
             watch=self._watch(made, before) if watched else NothingWatched(),
             owner=f"{getpass.getuser()}@{socket.gethostname()}"[:80],
             workers=session.intent.workers,
         )
 
-    def _watch(self, made: Plan, before: Intent) -> Watch:
+    def _watch(self, made: Plan, before: Intent | None) -> Watch:
         if self.gate is GateKind.PROOF:
             return NothingWatched()
         sites = sorted({device.device.site for device in made.changed})

@@ -42,9 +42,12 @@ class Fated:
     fate: Fate
 
 
-def fates(before: Intent, after: Intent, sites: Collection[str]) -> tuple[Fated, ...]:
-    """Return the flows with an end at one of the sites, and those of the same sources as what closes: its controls."""
-    old, new = ({_conversation(flow): flow for flow in intent.flows} for intent in (before, after))
+def fates(before: Intent | None, after: Intent, sites: Collection[str]) -> tuple[Fated, ...]:
+    """Return the flows with an end at one of the sites, and those of the same sources as what closes: its controls.
+
+    Every flow opens where nothing was declared before.
+    """
+    old, new = ({_conversation(flow): flow for flow in intent.flows} if intent else {} for intent in (before, after))
     every = [Fated(flow, Fate.SURVIVES if one in old else Fate.OPENS) for one, flow in new.items()]
     every += [Fated(flow, Fate.CLOSES) for one, flow in old.items() if one not in new]
     near = {one.flow.key for one in every if {one.flow.source.name.site, one.flow.destination.name.site} & set(sites)}

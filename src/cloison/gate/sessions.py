@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from cloison.errors import CloisonError
 from cloison.flow import Outcome, Protocol
-from cloison.gate.flows import session_checks
+from cloison.gate.flows import Fate, session_checks
 from cloison.gate.tries import both_tries
 from cloison.probe.sessions import Attempt, Life, Opening, Seen, Sessions
 
@@ -50,8 +50,8 @@ class SessionWatch:
         self._before: dict[str, Attempt] = {}
 
     def before(self) -> None:
-        """Open a session of every flow, and keep it; one that does not open is tried twice."""
-        flows = [one.flow for one in self._fated]
+        """Open a session of every flow that is there, and keep it; one that does not open is tried twice."""
+        flows = [one.flow for one in self._fated if one.fate is not Fate.OPENS]
         self._before = self._opened(flows)
         self._before |= self._opened(flow for flow in flows if not self._before.get(flow.key, _WORKS).works)
 

@@ -69,16 +69,17 @@ def _at_gateway(intent: Intent, gateway: EquipmentName, flows: list[Flow]) -> It
 class StreamWatch:
     """A `cloison.change.gate.Watch` of live streams, by the stations' own players."""
 
-    def __init__(self, look: Look, views: Iterable[Viewed], *, settling: bool = False) -> None:
-        """Take what plays a stream at a station; `settling` as for sessions."""
+    def __init__(self, look: Look, views: Iterable[Viewed], *, is_new: bool = False, settling: bool = False) -> None:
+        """Take what plays a stream at a station; `is_new` for streams of which none was declared before."""
         self._look = look
         self._views = tuple(views)
-        self._settling = settling
+        self._settling, self._is_new = settling, is_new
         self._unseen: dict[str, str] = {}
 
     def before(self) -> None:
-        """Play every stream, to know which are seen before the change."""
-        self._unseen = {view.name: why for view, (_, why) in self._played(self._views) if why}
+        """Play every stream that may be there, to know which are seen before the change."""
+        views = () if self._is_new else self._views
+        self._unseen = {view.name: why for view, (_, why) in self._played(views) if why}
 
     def after(self) -> tuple[GateCheck, ...]:
         """Return a check `stream/<station>--<camera>` for every stream: pictures were decoded."""

@@ -33,7 +33,7 @@ class FlowWatch:
     def __init__(
         self,
         session: Session,
-        before: Intent,
+        before: Intent | None,
         after: Intent,
         sites: Collection[str],
         *,
@@ -54,7 +54,7 @@ class FlowWatch:
         sight = _Sight(session)
         parts: list[Watch] = [
             SessionWatch(session.dialer_at, sight.use, fated, settling=settling),
-            StreamWatch(sight.play, viewed(after, fated), settling=settling),
+            StreamWatch(sight.play, viewed(after, fated), is_new=before is None, settling=settling),
         ]
         if full or families:
             parts.append(VerdictWatch(sight.judge, fated, () if full else families, settling=settling))
