@@ -159,9 +159,18 @@ class Operation:
         return intermediate(before or intent, intent, made, others)
 
     def read_others(self, made: Plan) -> Mapping[EquipmentName, Config]:
-        """Return what the devices run that a plan is not about. Raises the errors of those that cannot be read."""
-        planned = {device.device for device in made.devices}
-        names = [device.name for device in self.session.intent.devices if device.name not in planned]
+        """Return what the devices run that a plan is not about. Raises the errors of those that cannot be read.
+
+        Those are read whose site has a tunnel to a site of the plan. Any other site is taken as it is declared: no
+        packet gets from it to the change but through a site that is read, and 725 of them are not read for each one.
+        """
+        intent, planned = self.session.intent, {device.device for device in made.devices}
+        sites = {device.site for device in planned}
+        ends = [(tunnel.initiator.firewall.site, tunnel.responder.firewall.site) for tunnel in intent.tunnels]
+        near = sites.union(*({*pair} for pair in ends if sites & {*pair}))
+        absent = [device.name for device in intent.devices if device.name not in planned]
+        names = [name for name in absent if name.site in near]
+        far = [name for name in absent if name.site not in near]
         opener = self._connections(made.via)
 
         def read(name: EquipmentName) -> Config:
@@ -171,7 +180,8 @@ class Operation:
             finally:
                 device.close()
 
-        return on_each(names, read, self.session.intent.workers) if names else {}
+        declared = planning.candidates(intent, self.session.workspace.templates, far) if far else {}
+        return {**declared, **(on_each(names, read, intent.workers) if names else {})}
 
     def _connections(self, via: Via) -> Connections:
         if via not in self.kept:
@@ -299,6 +309,7 @@ class Operation:
             journal=write,
             monotonic=time.monotonic,
             sleep=time.sleep,
+            others=lambda: self.read_others(made),
             proof=ProofOfTheNetwork(session.intent, (before or session.intent, old)) if watched else None,
             refusals=RefusedConversations(),
             watch=self._watch(made, before) if watched else NothingWatched(),

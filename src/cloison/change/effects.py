@@ -9,7 +9,7 @@ from cloison.change.crash import crash_point
 from cloison.change.gate import NothingWatched
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from cloison.change.connections import Connections
     from cloison.change.crash import CrashPoint
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cloison.change.journal import Event
     from cloison.device.contract import Opener
     from cloison.model import EquipmentName
+    from cloison.render.config import Config
 
 
 class Writing(Protocol):
@@ -37,6 +38,8 @@ class Effects:
     """Seconds of a clock that never goes back."""
     sleep: Callable[[float], None]
     """Waits that many seconds."""
+    others: Callable[[], Mapping[EquipmentName, Config]] = dict
+    """Returns what the devices run that the plan is not about; nothing where it is about all. Raises their errors."""
     proof: Proof | None = None
     """Proves what was read back; None only where another proof stands in (a rehearsal in memory)."""
     refusals: Refusals | None = None

@@ -96,7 +96,7 @@ class Judging:
         if effects.proof is None:
             return ()
         try:
-            return effects.proof(read)
+            return effects.proof({**effects.others(), **read})
         except CloisonError as error:
             return (_failed("proof", None, error),)
 
