@@ -17,7 +17,7 @@ from cloison.change.drift import SCHEMA_FILE, Drift, find, schema
 from cloison.change.order import Via
 from cloison.cli.drift import summary, tally
 from cloison.desired import state_of
-from cloison.device.guard import GuardState, Timer, TransactionState
+from cloison.device.guard import GuardState, NoGuardError, Timer, TransactionState
 from cloison.device.memory import MemoryDevice
 from cloison.errors import DeviceError
 from cloison.flow import Outcome
@@ -319,6 +319,32 @@ def test_a_change_that_is_over_is_compared(fleet: Fleet, intent: Intent, state: 
     fleet.guards[FIREWALL] = Pending([replace(IDLE, state=state, token="run-1-aa")])
     fleet.add(FIREWALL, SectionName.FILTER, "foreign table ip nat\n")
     assert only(drift_of(fleet, intent)).device == FIREWALL
+
+
+class NoScript(Pending):
+    """A guard whose script is not on the device."""
+
+    def state(self) -> GuardState:
+        raise NoGuardError(str(FIREWALL), "cloison-device does not run there: nothing guards a change")
+
+
+def test_a_device_that_nothing_guards_is_compared(fleet: Fleet, intent: Intent) -> None:
+    fleet.guards[FIREWALL] = NoScript([])
+    fleet.add(FIREWALL, SectionName.FILTER, "foreign table ip nat\n")
+    assert only(drift_of(fleet, intent)).device == FIREWALL
+
+
+class Raving(Pending):
+    """A guard whose answer is none."""
+
+    def state(self) -> GuardState:
+        raise DeviceError(str(FIREWALL), "the guard's answer broke off, or is not one")
+
+
+def test_a_device_whose_guard_raves_is_not_compared(fleet: Fleet, intent: Intent) -> None:
+    fleet.guards[FIREWALL] = Raving([])
+    found = drift_of(fleet, intent)
+    assert (found.exit_code, [one.device for one in found.unread]) == (3, [FIREWALL])
 
 
 def test_nothing_compared_is_not_none(intent: Intent) -> None:

@@ -18,7 +18,7 @@ from cloison.change.departure import Departure, departures
 from cloison.change.fleetwide import on_each_that_can
 from cloison.change.order import Via
 from cloison.change.plan import candidates, intent_digest
-from cloison.device.guard import TransactionState
+from cloison.device.guard import NoGuardError, TransactionState
 from cloison.device.push import unified
 from cloison.flow import Outcome
 from cloison.model import EquipmentName, Model
@@ -130,15 +130,23 @@ def find(
 def _one(device: Device, rendered: Config) -> tuple[Config, Config] | UnderWay:
     """Return what the device runs and what is declared for it, in canonical text."""
     with closing(device):
-        before = device.guard.state() if device.guard is not None else None
+        before = _standing(device)
         if before is not None and before.state in _UNDER_WAY:
             return _under_way(rendered.device, before)
         declared, running = device.reader.canonical(rendered), device.reader.read().config
-        after = device.guard.state() if device.guard is not None else None
+        after = _standing(device)
         # Both times: a change that began, or was decided, in between may have been read half.
-        if before is not None and after is not None and _position(before) != _position(after):
+        if after is not None and (before is None or _position(before) != _position(after)):
             return _under_way(rendered.device, after)
         return running, declared
+
+
+def _standing(device: Device) -> GuardState | None:
+    """Return where the guard of a device stands; None where nothing guards it, and so no change can be pending."""
+    try:
+        return device.guard.state() if device.guard is not None else None
+    except NoGuardError:
+        return None
 
 
 def _position(state: GuardState) -> tuple[str, str, int, str]:
