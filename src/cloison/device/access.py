@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cloison.device.agent import AgentGuard
+from cloison.device.capabilities import PLATFORMS
 from cloison.device.contract import Device
 from cloison.device.daemons import DaemonReader, DaemonWriter
 from cloison.transport.base import Dialer
@@ -57,6 +58,6 @@ def open_device(access: Access, device: EquipmentName, platform: Platform, secti
     return Device(
         reader=DaemonReader(runner, device, platform, sections, access.command_seconds),
         writer=DaemonWriter(runner, device, platform),
-        guard=AgentGuard(runner, device),
+        guard=AgentGuard(runner, device, PLATFORMS[platform].timers),
         close=runner.close,
     )

@@ -21,7 +21,7 @@ from cloison.device.guard import (
 from cloison.errors import DeviceError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from cloison.device.job import Job
     from cloison.transport.base import CommandResult, Runner
@@ -68,8 +68,8 @@ def script_sha256() -> str:
 class AgentGuard:
     """The guard of a device by the script on it; a `cloison.device.guard.Guard`."""
 
-    def __init__(self, runner: Runner, device: str, script: str = SCRIPT) -> None:
-        self._runner, self._device, self._script = runner, device, script
+    def __init__(self, runner: Runner, device: str, timers: Collection[Timer] = (Timer.SYSTEMD, Timer.TICKER)) -> None:
+        self._runner, self._device, self._timers = runner, device, timers
 
     def state(self) -> GuardState:
         """Return where the device stands."""
@@ -104,10 +104,14 @@ class AgentGuard:
         self._ask("forget", token, stdin="".join(f"{one}\n" for one in conversations).encode())
 
     def _ask(self, *arguments: str, stdin: bytes = b"", seconds: float = _STATE_SECONDS) -> GuardState:
-        result = self._runner.run([self._script, *arguments], stdin=stdin, timeout=seconds)
+        result = self._runner.run([SCRIPT, *arguments], stdin=stdin, timeout=seconds)
         if result.exit_status:
             self._refuse(result)
-        return parse_state(self._device, result.stdout)
+        state = parse_state(self._device, result.stdout)
+        if state.timer not in self._timers:
+            known = ", ".join(self._timers)
+            raise DeviceError(self._device, f"its dead-man is run by {state.timer}; expected one of {known}")
+        return state
 
     def _refuse(self, result: CommandResult) -> NoReturn:
         said = " ".join(result.stderr.decode("utf-8", "backslashreplace").split())[:300]
@@ -116,7 +120,7 @@ class AgentGuard:
         if result.exit_status == _NO_LEASE:
             raise LeaseError(self._device, parse_state(self._device, result.stdout).lease)
         if result.exit_status in _CANNOT_RUN:
-            message = f"{self._script} does not run there ({said or 'no words'}): nothing guards a change"
+            message = f"{SCRIPT} does not run there ({said or 'no words'}): nothing guards a change"
             raise NoGuardError(self._device, message)
         raise DeviceError(self._device, said or f"the guard ended with status {result.exit_status}")
 

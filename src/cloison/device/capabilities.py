@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cloison.device.guard import Timer
 from cloison.model import Platform
 from cloison.render.config import SectionName
 
@@ -18,10 +19,8 @@ class Capabilities:
 
     sections: tuple[SectionName, ...]
     """The sections that the platform has; a device without an optical port has no `fibre`."""
-    timed_commit: bool
-    """True where the device itself goes back unless the change is confirmed in time."""
-    guard: str
-    """What guards a change where there is no timed commit."""
+    timers: tuple[Timer, ...]
+    """What may run the dead-man, by which the device itself goes back unless a change is confirmed in time."""
     settings: tuple[str, ...]
     """The kernel settings that are read back, sorted: a candidate may set these and no other."""
     interface_settings: tuple[str, ...]
@@ -47,20 +46,18 @@ _SETTINGS = (
     "net.ipv4.ip_forward",
     "net.ipv4.tcp_syncookies",
 )
-_GUARD = "read back over a new connection after every load; nothing goes back by itself"
+_TIMERS = (Timer.SYSTEMD, Timer.TICKER)
 
 PLATFORMS: Mapping[Platform, Capabilities] = {
     Platform.DEBIAN_LIBIPSEC: Capabilities(
         sections=(SectionName.SWITCH, SectionName.INTERFACES, SectionName.FILTER, SectionName.TUNNELS),
-        timed_commit=False,
-        guard=_GUARD,
+        timers=_TIMERS,
         settings=tuple(sorted((*_SETTINGS, "net.netfilter.nf_conntrack_tcp_loose"))),
         interface_settings=("send_redirects",),
     ),
     Platform.OPENVSWITCH: Capabilities(
         sections=(SectionName.SWITCH, SectionName.FIBRE, SectionName.INTERFACES, SectionName.EDGE),
-        timed_commit=False,
-        guard=_GUARD,
+        timers=_TIMERS,
         settings=tuple(sorted(_SETTINGS)),
         interface_settings=("accept_redirects", "secure_redirects", "send_redirects"),
     ),

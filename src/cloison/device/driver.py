@@ -9,6 +9,7 @@ from napalm.base.base import NetworkDriver
 from napalm.base.exceptions import CommitError, MergeConfigException, ReplaceConfigException
 
 from cloison.device.document import read_document, write_document
+from cloison.device.guard import TransactionState
 from cloison.device.push import difference, loads, push
 from cloison.errors import RefusedError, TransportError
 from cloison.optics import dbm
@@ -106,7 +107,7 @@ class SectionDriver(NetworkDriver):  # type: ignore[misc]  # NAPALM ships no typ
         """Load every section of the candidate that differs from what runs; the others are not touched."""
         del message
         if revert_in is not None:
-            text = f"{self._name}: a {self.platform} device has no timed commit"
+            text = f"{self._name}: a commit that goes back by itself is a transaction: see `cloison apply`"
             raise RefusedError(text)
         if self._candidate is None:
             text = f"{self._name}: no candidate is loaded"
@@ -117,12 +118,13 @@ class SectionDriver(NetworkDriver):  # type: ignore[misc]  # NAPALM ships no typ
         self._candidate = None
 
     def has_pending_commit(self) -> bool:
-        """Return False: there is no timed commit."""
-        return False
+        """Return True while a transaction waits on the device to be confirmed, whoever began it."""
+        guard = self.device.guard
+        return guard is not None and guard.state().state is TransactionState.ARMED
 
     def confirm_commit(self) -> None:
-        """Refuse: there is no timed commit."""
-        message = f"{self._name}: no commit waits to be confirmed"
+        """Refuse: whoever holds the token of a transaction confirms it, once its gate has passed."""
+        message = f"{self._name}: no commit of this connection waits to be confirmed"
         raise CommitError(message)
 
     def discard_config(self) -> None:
