@@ -235,6 +235,8 @@ class Operation:
         if made.intermediate is not None and made.intermediate.refused:
             msg = f"the plan is refused: {made.intermediate.refused[0]}"
             raise RefusedError(msg)
+        self._refuse_unguarded(made)
+        self._refuse_unfinished()
         run = begin(made, self.changes, partial(self._keep, _sites_of(made)))
         with self.holding(run):
             result = Transaction(made, run, self.effects(run, made)).go()
