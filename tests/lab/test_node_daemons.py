@@ -28,6 +28,7 @@ from cloison.lab.client import LabClient
 from cloison.lab.configure import video
 from cloison.lab.credentials import Credentials, keep, make_credentials
 from cloison.lab.design import InterfaceDesign, LabDesign, LinkDesign, LinkEnd, NodeDesign, NodeRole
+from cloison.lab.equip import certify
 from cloison.lab.order import LabOrder
 from cloison.lab.services import services_of_all
 from cloison.model import EquipmentName, InterfaceName, MacAddress
@@ -375,3 +376,17 @@ def test_nothing_listens_that_should_not(twin: Twin, name: EquipmentName) -> Non
 
     # A client of time has a socket for the moment between question and answer.
     assert until(lambda: listening() == LISTENING[name], 10), listening()
+
+
+# --- the key of a tunnel ---------------------------------------------------------------------------------------------
+
+
+def test_the_key_of_a_tunnel_outlasts_a_power_cut(twin: Twin) -> None:
+    certify(twin.client, FIREWALL, timedelta(days=90))
+    name = str(FIREWALL.host_name)
+    files = [f"/etc/swanctl/private/{name}.key", f"/etc/swanctl/x509/{name}.crt", "/etc/swanctl/x509ca/tunnel.crt"]
+    before = twin.text(FIREWALL, "sha256sum", *files)
+    twin.client.reboot(FIREWALL)
+    assert twin.text(FIREWALL, "sha256sum", *files) == before
+    assert twin.text(FIREWALL, "stat", "-c", "%a %U", files[0]) == "600 root\n"
+    assert twin.text(FIREWALL, "openssl", "verify", "-partial_chain", "-CAfile", files[2], files[1]).endswith("OK\n")
