@@ -168,7 +168,7 @@ class Typed:
     def lack(self) -> str:
         """Return what is missing for it to run."""
         if hasattr(self.command, "commands"):
-            return "" if self.options else "a verb is missing"
+            return "" if self.options or self.command.invoke_without_command else "a verb is missing"
         required = [one for one in self.command.params if one.required]
         arguments = [one for one in required if one.param_type_name == "argument"]
         options = {one.opts[0] for one in required if one.param_type_name == "option"}
