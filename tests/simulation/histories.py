@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tests.simulation.scene import DEADLINE, STAGES, Ending, Moment, Scene
 
-from cloison.change.outcome import Decision
+from cloison.change.outcome import Decision, Standing
 from cloison.device.memory import BY_HAND
 from cloison.device.memory_world import Call, Fault, FaultKind, Operation, World
 
@@ -119,7 +119,17 @@ class History:
         """Tell whether it has to be taken up again."""
         return ending.killed or ending.code == 3 or bool(self.faults_of_resume)
 
+    @property
+    def is_promised(self) -> bool:
+        """False where what guards a device was broken beside something else: then only the truth is promised."""
+        broken = self.kinds & {FaultKind.TIMER_KILLED, FaultKind.REVERT_FAILS}
+        return not broken or (len(self.faults) + len(self.faults_of_resume) == 1 and self.killed_at is None)
+
     def _wrong(self, scene: Scene, ending: Ending) -> Iterator[str]:
+        if not self.is_promised:
+            yield from self._untrue(scene, ending)
+            yield from self._untrue(scene, scene.resume(self.faults_of_resume))
+            return
         if self.late:
             scene.rest()
             yield from self._untrue(scene, ending)
@@ -150,8 +160,11 @@ class History:
         said = ending.result.decision
         if said in {Decision.CONFIRMED, Decision.NO_CHANGE} and sides != NEW:
             yield f"it said {said}, and the site is {sides}"
-        if said in {Decision.REVERTED, Decision.REFUSED} and sides != OLD:
-            yield f"it said {said}, and the site is {sides}"
+        if said in {Decision.REVERTED, Decision.REFUSED}:
+            doubted = {Standing.REVERTED_DIFFERS, Standing.UNREACHABLE}
+            named = {one.device for one in ending.result.devices if one.standing in doubted}
+            if any(scene.side(name) != "O" for name in scene.devices if name not in named):
+                yield f"it said {said}, and the site is {sides}"
 
     def _unsettled(self, scene: Scene) -> Iterator[str]:
         """Yield what is left on devices that nobody speaks with any more."""

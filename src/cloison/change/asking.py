@@ -95,7 +95,10 @@ def outcome(device: DevicePlan, where: Standing, detail: str = "", remaining: fl
 def standing(device: DevicePlan, state: GuardState, tokens: Collection[str]) -> DeviceOutcome:
     """Return where a device stands, from what its guard says and the tokens that are this change's."""
     if state.token not in tokens:
-        if state.startup in tokens:  # another change went on top of it
+        if state.startup in tokens:  # another change went on top of it, or it took old and new for others to catch up
+            own = any(state.token.startswith(f"{token}-open") for token in tokens)
+            if own and state.state is TransactionState.REVERTED_DIFFERS:
+                return outcome(device, Standing.REVERTED_DIFFERS, state.detail)
             return outcome(device, Standing.CONFIRMED)
         return outcome(device, Standing.UNCHANGED)
     where = _STANDING.get(state.state, Standing.UNKNOWN)

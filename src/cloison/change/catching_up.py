@@ -16,7 +16,7 @@ from cloison.change.fleetwide import on_each_that_can
 from cloison.change.jobs import FIRST_PHASE, DeviceJob, job_of
 from cloison.change.journal import Event
 from cloison.change.outcome import DeviceOutcome, Standing
-from cloison.device.guard import Lease, TokenError
+from cloison.device.guard import Lease, TokenError, TransactionState
 from cloison.device.job import Load
 from cloison.errors import DeviceError, TransportError
 from cloison.render.config import SectionName
@@ -150,7 +150,10 @@ class CatchingUp:
 
     def _let_go(self, device: DevicePlan) -> None:
         token = self._held_open[device.device]
-        self.asking.of_guard(device, lambda guard: guard.revert(token))
+        state = self.asking.of_guard(device, lambda guard: guard.revert(token))
+        if state.state is not TransactionState.REVERTED:
+            words = f"its tunnels still take what they took before as well: {state.detail}"
+            self.found[device.device] = outcome(device, Standing.REVERTED_DIFFERS, words)
 
     # --- both ------------------------------------------------------------------------------------------------------
 
