@@ -5,12 +5,7 @@ What a change must not see itself (the proof, the probes, the validators) is han
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import getpass
-import json
-import os
-import shutil
 import socket
 import time
 from dataclasses import dataclass, field, replace
@@ -26,7 +21,7 @@ from cloison.change.fleetwide import on_each
 from cloison.change.flows import closed, in_words, opened, tracked
 from cloison.change.fragment import sharing_devices
 from cloison.change.gate import NothingWatched
-from cloison.change.journal import Event, Run, begin, find, runs
+from cloison.change.journal import Event, Run, begin
 from cloison.change.outcome import Decision, Result
 from cloison.change.resuming import Status, resume, status
 from cloison.change.rollback import refuse_dependants, rollback_plan
@@ -40,12 +35,12 @@ from cloison.gate.mixtures import intermediate
 from cloison.gate.proof import ProofOfTheNetwork
 from cloison.gate.refusals import RefusedConversations
 from cloison.gate.watch import FlowWatch
-from cloison.intent.load import load
+from cloison.ledger import Ledger, came_to_nothing, ended, was_confirmed
 from cloison.model import Name
-from cloison.workspace import INVENTORY, Workspace
+from cloison.workspace import INVENTORY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from cloison.change.gate import Watch
@@ -56,9 +51,6 @@ if TYPE_CHECKING:
     from cloison.model import EquipmentName
     from cloison.render.config import Config
     from cloison.session import Session
-
-_NETWORK = "network.json"
-_LOCK = "lock"
 
 
 class GateKind(StrEnum):
@@ -105,6 +97,11 @@ class Operation:
         """Return the same with connections of its own, for a change beside others of this process."""
         return replace(self, kept={}, on_event=on_event)
 
+    @property
+    def ledger(self) -> Ledger:
+        """The runs on this network."""
+        return Ledger(self.session)
+
     # --- planning ---------------------------------------------------------------------------------------------------
 
     def plan(
@@ -138,7 +135,11 @@ class Operation:
         )
         if not made.changed:
             return made
-        before = self.previous_intent(_sites_of(made))
+        return self._completed(made, deadline, revision)
+
+    def _completed(self, made: Plan, deadline: int | None, revision: str) -> Plan:
+        """Return a plan with what it does to flows, how long its devices wait, and what every state in between does."""
+        before = self.ledger.previous_intent(_sites_of(made))
         coming, going = opened(before, session.intent), closed(before, session.intent)
         made = made.model_copy(
             update={
@@ -199,19 +200,20 @@ class Operation:
         It is judged by what was declared before the run. Raises RefusedError when the run was not confirmed, a later
         one depends on it, nothing was declared before it, or a device no longer runs what it left.
         """
-        known = self.runs()
-        if not _was_confirmed(run):
+        known = self.ledger.runs()
+        if not was_confirmed(run):
             msg = f"run {run.name} was not confirmed: there is nothing to take back; `cloison status {run.name}` tells"
             raise RefusedError(msg)
-        refuse_dependants(run, [other for other in known if other.name > run.name and not _came_to_nothing(other)])
-        earlier = [other for other in known if other.name < run.name and _was_confirmed(other)]
-        if not earlier:
-            msg = f"run {run.name} is the first on this network: nothing was declared before it that could be held to"
+        later = [other for other in known if other.name > run.name and not came_to_nothing(other)]
+        refuse_dependants(run, later)
+        earlier = self.ledger.previous(_sites_of(run.plan), before=run)
+        if earlier is None:
+            msg = f"run {run.name} is the first on these sites: nothing was declared before it that could be held to"
             raise RefusedError(msg)
-        intent = self.intent_of(earlier[-1])
+        intent = self.ledger.intent_of(earlier)
         self.narrate("reading what the devices run")
         made = rollback_plan(run, self._connections(run.plan.via), intent)
-        then = replace(self, session=replace(self.session, intent=intent), declared_in=earlier[-1].folder / INVENTORY)
+        then = replace(self, session=replace(self.session, intent=intent), declared_in=earlier.folder / INVENTORY)
         made = made.model_copy(update={"intermediate": then.intermediate_of(made, self.session.intent)})
         return then, made
 
@@ -237,8 +239,8 @@ class Operation:
             raise RefusedError(msg)
         self._refuse_unguarded(made)
         self._refuse_unfinished()
-        run = begin(made, self.changes, partial(self._keep, _sites_of(made)))
-        with self.holding(run):
+        run = begin(made, self.ledger.folder, partial(self._keep, _sites_of(made)))
+        with self.ledger.holding(run):
             result = Transaction(made, run, self.effects(run, made)).go()
         if result.decision in {Decision.CONFIRMED, Decision.NO_CHANGE}:
             session.confirm(_sites_of(made))
@@ -249,7 +251,7 @@ class Operation:
         now = rebase(made, self._connections(made.via), self.session.intent)
         if now == made:
             return made
-        before = self.previous_intent(_sites_of(now))
+        before = self.ledger.previous_intent(_sites_of(now))
         return now.model_copy(update={"intermediate": self.intermediate_of(now, before)})
 
     def _refuse_unguarded(self, made: Plan) -> None:
@@ -264,18 +266,10 @@ class Operation:
 
     def _refuse_unfinished(self) -> None:
         """Raise RefusedError while an earlier run was cut off: where its devices stand must be settled first."""
-        for run in self.runs():
-            if not _ended(run) and not self._is_held(run):
+        for run in self.ledger.runs():
+            if not ended(run) and not self.ledger.is_held(run):
                 msg = f"run {run.name} was cut off and is unfinished; `cloison resume {run.name}` takes it to its end"
                 raise RefusedError(msg)
-
-    def _is_held(self, run: Run) -> bool:
-        """Return True while a process is at the run: then it is the lease of each device that decides."""
-        try:
-            with self.holding(run):
-                return False
-        except RefusedError:
-            return True
 
     def status(self, run: Run) -> Status:
         """Return where a run stands, by the word of every device it is about."""
@@ -284,7 +278,7 @@ class Operation:
     def resume(self, run: Run) -> Result:
         """Take a run to its end. Raises RefusedError while another process is at it."""
         made = run.plan
-        with self.holding(run):
+        with self.ledger.holding(run):
             result = resume(run, self.effects(run, made, watched=False))
         if result.decision is Decision.CONFIRMED:
             self.session.confirm(_sites_of(made))
@@ -299,7 +293,7 @@ class Operation:
             self.on_event(run, event)
             self.narrate(f"{device or 'all'}: {event} {detail.splitlines()[0] if detail else ''}")
 
-        before = self.previous_intent(_sites_of(made))
+        before = self.ledger.previous_intent(_sites_of(made))
         old = {device.device: device.config("running") for device in made.devices}
         without = {device.device for device in made.changed if device.guard is Timer.NONE} & self.unguarded
         opener: Opener = session.reach(made.via)
@@ -325,86 +319,10 @@ class Operation:
         sites = sorted({device.device.site for device in made.changed})
         return FlowWatch(self.session, before, self.session.intent, sites, full=self.gate is GateKind.AUDIT)
 
-    # --- runs -------------------------------------------------------------------------------------------------------
-
-    @property
-    def changes(self) -> Path:
-        """Where the runs of this network are kept."""
-        lab = self.session.lab
-        name = "live" if lab is None else f"lab-{lab.folder.path.name}"
-        return self.session.workspace.state / "changes" / name
-
-    def find(self, name: str | None) -> Run:
-        """Return a run by the beginning of its name, the last one for None; InputError when there is no one such."""
-        return find(self.changes, name)
-
-    def runs(self) -> tuple[Run, ...]:
-        """Return the runs on this network, the oldest first; on a twin those of its present life."""
-        return tuple(run for run in runs(self.changes) if self._is_of_this_network(run))
-
-    def previous_intent(self, sites: Collection[Name]) -> Intent | None:
-        """Return what was declared when these sites were last changed; None when none of them ever was.
-
-        Where they were changed one after the other, it is what was declared before the last of them.
-        """
-        found, left = None, set(sites)
-        for run in reversed(self.runs()):
-            covered = left & self._covered(run) if _was_confirmed(run) else set()
-            if covered:
-                found, left = run, left - covered
-            if not left:
-                break
-        return None if found is None else self.intent_of(found)
-
-    def _covered(self, run: Run) -> set[Name]:
-        """Return the sites that a run was about."""
-        return {Name(site) for site in json.loads((run.folder / _NETWORK).read_text(encoding="utf-8"))["sites"]}
-
-    def intent_of(self, run: Run) -> Intent:
-        """Return what was declared when a run was made."""
-        return load(Workspace(run.folder, self.session.network), self.session.network)
-
     def _keep(self, sites: Collection[Name], folder: Path) -> None:
-        """Put what is declared beside the plan: a later change is judged against what was declared before it."""
-        shutil.copytree(self.declared_in or self.session.workspace.inventory, folder / INVENTORY, symlinks=True)
-        kept = {"life": self.session.life, "sites": sorted(sites)}
-        (folder / _NETWORK).write_text(json.dumps(kept) + "\n", encoding="utf-8")
-
-    def _is_of_this_network(self, run: Run) -> bool:
-        try:
-            kept = json.loads((run.folder / _NETWORK).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return False
-        return isinstance(kept, dict) and kept.keys() == {"life", "sites"} and kept["life"] == self.session.life
-
-    @contextlib.contextmanager
-    def holding(self, run: Run) -> Iterator[None]:
-        """Hold a run for this process. Raises RefusedError while another process holds it."""
-        descriptor = os.open(run.folder / _LOCK, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                msg = f"run {run.name} is being carried out by another process; wait for it, or end it"
-                raise RefusedError(msg) from error
-            yield
-        finally:
-            os.close(descriptor)
+        self.ledger.keep(folder, self.declared_in or self.session.workspace.inventory, sites)
 
 
 def _sites_of(made: Plan) -> set[Name]:
     """Return the sites that a plan is about: not those that only hold a fragment of one."""
     return {device.device.site for device in made.devices if device.sites is None}
-
-
-def _ended(run: Run) -> str:
-    return next((entry.detail for entry in reversed(run.entries()) if entry.event is Event.ENDED), "")
-
-
-def _was_confirmed(run: Run) -> bool:
-    return _ended(run) == Decision.CONFIRMED
-
-
-def _came_to_nothing(run: Run) -> bool:
-    """Return True for a run that ended with every device running what it ran before it."""
-    return _ended(run) not in {"", Decision.CONFIRMED}

@@ -35,7 +35,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {  # a room, or one module of a room
         {"intent", "change", "prove", "probe", "audit", "evidence", "session", "device", "render.config"}
     ),
     "doctor": frozenset({"transport"}),
-    "operation": frozenset({"intent", "device", "change", "gate", "session", "render.config"}),
+    "ledger": frozenset({"intent", "change", "session"}),
+    "operation": frozenset({"intent", "device", "change", "gate", "ledger", "session", "render.config"}),
     "session": frozenset({"intent", "transport", "change", "fleet", "lab"}),
 }
 EVERY_ROOM = frozenset(MAY_IMPORT) | {"testing", "cli"}

@@ -99,7 +99,7 @@ def rollback(  # noqa: PLR0913  one argument an option
     session = open_network(context, network, name, key)
     with closing(operation_of(session, gate)) as operation:
         with progress("plan") as narrate:
-            then, made = operation.told(narrate).rollback(operation.find(run))
+            then, made = operation.told(narrate).rollback(operation.ledger.find(run))
         _carry_out(then, made, yes=yes, as_json=as_json)
 
 
@@ -166,7 +166,7 @@ def status(
     session = open_network(context, network, name, key)
     with progress("status") as narrate:
         operation = operation_of(session, DEFAULT_GATE).told(narrate)
-        found = operation.status(operation.find(run))
+        found = operation.status(operation.ledger.find(run))
     if as_json:
         document = found.model_dump(mode="json") | {"sentence": found.sentence, "next": found.next_step}
         print_json(document | {"settled": found.settled})
@@ -195,6 +195,6 @@ def resume(
     session = open_network(context, network, name, key)
     with progress("resume") as narrate:
         operation = operation_of(session, DEFAULT_GATE).told(narrate)
-        found = operation.find(run)
+        found = operation.ledger.find(run)
         result = operation.resume(found)
     show_result(result, found.plan, as_json=as_json)

@@ -75,8 +75,16 @@ def _report(parts: Sequence[Mixed]) -> Intermediate:
     interrupted = tuple(dict.fromkeys(sentence for mixed in parts for sentence in mixed.interruptions))
     refused = tuple(dict.fromkeys(bad))
     kept = len(every) - len(bad)
-    sentence = "; ".join([f"{kept} of {len(every)} intermediate states {does}", *refused[:1], *interrupted])
+    if bad and _mends(first, parts[-1].mixtures[-1]):
+        # What is wrong now hides what else is: it comes to light on the way to a network in which nothing is wrong.
+        does, refused = "break nothing that is known to be broken now; what is wrong is mended in the end", ()
+    sentence = "; ".join([f"{kept} of {len(every)} intermediate states {does}", *bad[:1], *interrupted])
     return Intermediate(states=len(every), kept=kept, interrupted=interrupted, refused=refused, sentence=sentence)
+
+
+def _mends(first: Mixture, last: Mixture) -> bool:
+    """Return True when a network that is broken or not determined becomes one in which all is known and well."""
+    return bool(first.breaks_isolation or first.undetermined) and not last.breaks_isolation and not last.undetermined
 
 
 def _reasons(first: Mixture, mixed: Mixed, mixture: Mixture) -> list[str]:
