@@ -22,6 +22,7 @@ from cloison.cli import (  # noqa: F401  each adds its commands
     proving,
     running,
     trust,
+    wave,
 )
 from cloison.cli.app import app
 from cloison.errors import CloisonError, InputError, OutputError, StoppedError
