@@ -140,7 +140,8 @@ class Operation:
     def _completed(self, made: Plan, deadline: int | None, revision: str) -> Plan:
         """Return a plan with what it does to flows, how long its devices wait, and what every state in between does."""
         before = self.ledger.previous_intent(_sites_of(made))
-        coming, going = opened(before, session.intent), closed(before, session.intent)
+        intent = self.session.intent
+        coming, going = opened(before, intent), closed(before, intent)
         made = made.model_copy(
             update={
                 "revision": revision,

@@ -166,10 +166,15 @@ def proved(running: Mapping[EquipmentName, Config]) -> tuple[GateCheck, ...]:
     return (GateCheck(name="proof", outcome=Outcome.FAIL if leaks else Outcome.PASS, detail=detail),)
 
 
-def refused(running: Config, tracked: str) -> tuple[str, ...]:
-    """Return the tracked connections whose rule is gone."""
-    accepted = running.section(FILTER).text.splitlines()
-    return tuple(line for line in tracked.splitlines() if line not in accepted)
+class RulesGone:
+    """Refuses the tracked connections whose rule is gone, and is never in doubt."""
+
+    def __call__(self, running: Config, tracked: str) -> tuple[str, ...]:
+        accepted = running.section(FILTER).text.splitlines()
+        return tuple(line for line in tracked.splitlines() if line not in accepted)
+
+    def checks(self) -> tuple[GateCheck, ...]:
+        return ()
 
 
 @cache
@@ -261,7 +266,7 @@ class Scene:
             monotonic=self.world.monotonic,
             sleep=self.world.sleep,
             proof=proved,
-            refusals=refused,
+            refusals=RulesGone(),
             watch=SceneWatch(self),
             owner=owner,
             workers=1,

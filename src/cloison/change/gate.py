@@ -62,6 +62,9 @@ class Refusals(Protocol):
     def __call__(self, running: Config, tracked: str) -> tuple[str, ...]:
         """Return those of `conntrack -L -o extended` that are refused, each as words for `conntrack -D`."""
 
+    def checks(self) -> tuple[GateCheck, ...]:
+        """Return a check that is no pass for every connection that nobody can tell of, so far; they were left alone."""
+
 
 class NothingWatched:
     """A Watch that asks nothing: for a change whose gate is management, read-back and proof alone."""

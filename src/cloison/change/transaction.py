@@ -17,6 +17,7 @@ from cloison.change.gate import GateCheck
 from cloison.change.jobs import FIRST_PHASE, DeviceJob, after, job_of
 from cloison.change.journal import Event
 from cloison.change.judging import Judging
+from cloison.change.links import settle_tunnels, tunnel_ends
 from cloison.change.outcome import Decision, Result, Standing
 from cloison.change.recovery import Recovery
 from cloison.device.guard import Cause, Lease, TransactionState
@@ -51,6 +52,7 @@ class Transaction:
         self._by_name = {device.device: device for device in plan.devices}
         self._jobs: dict[EquipmentName, DeviceJob] = {}
         self._tunnels: dict[EquipmentName, GateCheck] = {}
+        self._selectors: tuple[GateCheck, ...] = ()
         self._started = effects.monotonic()
 
     def go(self) -> Result:
@@ -170,7 +172,11 @@ class Transaction:
             self._each(taking, partial(self._step, phase=phase))
             if taking:
                 self._settle_tunnels(phase)
+        self._selectors = settle_tunnels(tunnel_ends(self.plan), self._ask, self.effects.sleep, self.effects.workers)
         self._forget()
+
+    def _ask(self, device: EquipmentName, act: Callable[[Device], Answer]) -> Answer:
+        return self.asking.of_device(self._by_name[device], act)
 
     def _arm(self, device: DevicePlan) -> None:
         job = self._jobs[device.device].job
@@ -233,13 +239,17 @@ class Transaction:
         """Return the answers of the gate, and why it is not passed; an empty text when it is."""
         self._point(CrashPoint.GATING)
         judging = Judging(self.plan, self.asking, self.token, {n: job.last for n, job in self._jobs.items()})
-        checks = (*self._tunnels.values(), *judging.checks())
+        checks = (*self._tunnels.values(), *self._selectors, *self._doubts(), *judging.checks())
         self.effects.journal(Event.GATE, None, f"{sum(one.passed for one in checks)} of {len(checks)} passed")
         self._point(CrashPoint.GATED)
         failed = [check for check in checks if not check.passed]
         if failed:
             return checks, f"the gate did not pass ({len(failed)} of {len(checks)} checks)"
         return checks, judging.margin()
+
+    def _doubts(self) -> tuple[GateCheck, ...]:
+        """Return a check for every tracked connection of which nobody can tell whether the new rules refuse it."""
+        return self.effects.refusals.checks() if self.effects.refusals is not None else ()
 
     def _back(self, reason: str, checks: tuple[GateCheck, ...], *, refused: bool) -> Result:
         result = self._recovery().back(reason, checks)
