@@ -111,7 +111,7 @@ class _Sight:
     def use(self, flow: Flow) -> str:
         """Return why a flow cannot be used from its source; an empty text when it can."""
         with self._lab.namespaces(flow.source.name) as inside:
-            return use(flow, inside.net)
+            return use(flow, inside.net, is_synchronised=False)
 
     def play(self, station: EquipmentName, stream: Stream) -> StreamSeen:
         """Return what a station sees of a stream in a few pictures."""

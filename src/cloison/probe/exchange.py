@@ -40,11 +40,15 @@ def use_flows(flows: Iterable[Flow], namespaces: Mapping[EquipmentName, int]) ->
         return dict(pool.map(try_one, flows))
 
 
-def use(flow: Flow, namespace: int) -> str:
-    """Return why the flow cannot be used from inside the namespace; an empty text when it can."""
+def use(flow: Flow, namespace: int, *, is_synchronised: bool = True) -> str:
+    """Return why the flow cannot be used from inside the namespace; an empty text when it can.
+
+    A time server must be synchronised itself, unless it is only asked whether it can be reached: on a network that is
+    just being built the first server is reached before it has a time to give.
+    """
     target = (str(flow.destination.address), flow.service.port)
     if flow.service.protocol is Protocol.UDP:
-        return ask_time(target, namespace)
+        return ask_time(target, namespace, is_synchronised=is_synchronised)
     try:
         NamespaceDialer(flow.source.name, namespace).dial(*target, timeout=CONNECT_SECONDS).close()
     except TransportError as error:
@@ -52,8 +56,11 @@ def use(flow: Flow, namespace: int) -> str:
     return ""
 
 
-def ask_time(target: tuple[str, int], namespace: int) -> str:
-    """Return why the server at (address, port) gives no usable time (RFC 5905); an empty text when it does."""
+def ask_time(target: tuple[str, int], namespace: int, *, is_synchronised: bool = True) -> str:
+    """Return why the server at (address, port) gives no usable time (RFC 5905); an empty text when it does.
+
+    One that has no time yet will do unless it must be synchronised.
+    """
     reason = f"{target[0]} gave no time within {_NTP_TRIES} tries of {_NTP_SECONDS:g} s"
     try:
         with open_socket_in(namespace, socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -68,15 +75,15 @@ def ask_time(target: tuple[str, int], namespace: int) -> str:
                 except OSError as error:
                     reason = reason if isinstance(error, TimeoutError) else f"{target[0]}: {error.strerror}"
                     continue
-                return _fault_in(answer, cookie)
+                return _fault_in(answer, cookie, is_synchronised=is_synchronised)
     except OSError as error:
         return f"{target[0]}: {error.strerror}"
     return reason
 
 
-def _fault_in(answer: bytes, cookie: bytes) -> str:
+def _fault_in(answer: bytes, cookie: bytes, *, is_synchronised: bool) -> str:
     if len(answer) < _NTP_BYTES or answer[0] & 7 != _SERVER or answer[24:32] != cookie:
         return "something answered, and it was no answer of a time server to this question"
-    if not 1 <= answer[1] <= _STRATUM_LIMIT:
+    if is_synchronised and not 1 <= answer[1] <= _STRATUM_LIMIT:
         return f"the time server is not synchronised itself (stratum {answer[1]})"
     return ""
