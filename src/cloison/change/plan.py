@@ -150,7 +150,7 @@ class Plan(Model):
 
 def intent_digest(intent: Intent) -> str:
     """Return the SHA-256 of everything declared and derived."""
-    return _digest(intent.model_dump(mode="json"))
+    return intent.sha256
 
 
 def _digest(value: object) -> str:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from cloison.desired.firewall import FirewallState, firewall_state
 from cloison.desired.link import LinkState
-from cloison.desired.permit import flows_by_site
 from cloison.desired.switch import SwitchState, switch_state
 from cloison.desired.tunnel import TunnelState
 from cloison.errors import InputError
@@ -29,20 +28,19 @@ __all__ = ["FirewallState", "LinkState", "Platform", "SwitchState", "TunnelState
 def state_of(intent: Intent, device: EquipmentName) -> FirewallState | SwitchState:
     """Return what one device shall be; InputError when nothing of that name is a device.
 
-    It reads every flow of the intent: for many devices, `states_of` does that once.
+    The flows of the intent are sorted by site once, whatever number of devices is asked for.
     """
     equipment = intent.equipment_by_name.get(device)
     if equipment is None or not equipment.is_device:
         names = ", ".join(sorted(known.name for known in intent.devices))
         msg = f"{device} is not a device; expected one of {names}"
         raise InputError(msg)
-    return _state(intent, equipment, flows_by_site(intent.flows))
+    return _state(intent, equipment, intent.flows_of_site)
 
 
 def states_of(intent: Intent) -> tuple[FirewallState | SwitchState, ...]:
     """Return what every device shall be, in the order of the intent."""
-    flows = flows_by_site(intent.flows)
-    return tuple(_state(intent, device, flows) for device in intent.devices)
+    return tuple(_state(intent, device, intent.flows_of_site) for device in intent.devices)
 
 
 def _state(intent: Intent, device: Equipment, flows: Mapping[Name, tuple[Flow, ...]]) -> FirewallState | SwitchState:

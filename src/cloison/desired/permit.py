@@ -50,15 +50,6 @@ def segment_interface(segment: Segment) -> InterfaceName:
     return InterfaceName(f"vlan{segment.vlan}")
 
 
-def flows_by_site(flows: Iterable[Flow]) -> dict[Name, tuple[Flow, ...]]:
-    """Return the flows that begin or end at each site, in their order."""
-    found: dict[Name, list[Flow]] = defaultdict(list)
-    for flow in flows:
-        for site in {flow.source.name.site, flow.destination.name.site}:
-            found[site].append(flow)
-    return {site: tuple(of_site) for site, of_site in found.items()}
-
-
 class _Sight:
     """Where one firewall sees each end of a flow."""
 

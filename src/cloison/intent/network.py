@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from enum import StrEnum
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
@@ -221,6 +223,21 @@ class Intent(Model):
     def equipment_by_name(self) -> dict[EquipmentName, Equipment]:
         """Every equipment of every site by its full name."""
         return {equipment.name: equipment for site in self.sites for equipment in site.equipment}
+
+    @cached_property
+    def flows_of_site(self) -> dict[Name, tuple[Flow, ...]]:
+        """The flows that begin or end at each site, in their order."""
+        found: dict[Name, list[Flow]] = {}
+        for flow in self.flows:
+            for site in {flow.source.name.site, flow.destination.name.site}:
+                found.setdefault(site, []).append(flow)
+        return {site: tuple(of_site) for site, of_site in found.items()}
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of everything declared and derived, in hexadecimal."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def devices(self) -> tuple[Equipment, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,11 @@ def render(state: State, templates: Path) -> Config:
     Raises RenderError, with the template's file and line, when a template is missing or wrong, asks for what the state
     does not hold, or lets out what is no value type.
     """
-    return _config(environment(templates), templates, state)
+    return _config(_kept(templates), templates, state)
+
+
+_kept = lru_cache(maxsize=8)(environment)
+"""Compiling the templates takes longer than filling them; a template that changed is compiled anew (its mtime)."""
 
 
 def render_all(states: Iterable[State], templates: Path, out: Path) -> tuple[Path, ...]:
