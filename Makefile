@@ -1,6 +1,6 @@
 # `make` alone lists what can be done. Every target does its own set-up and can be run again.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lint golden faults differential mutants bench test
+.PHONY: help setup demo lint golden faults differential mutants crash bench test
 PYTHON := .venv/bin/python
 
 help: ## Show this list
@@ -33,6 +33,9 @@ differential: setup ## Compare the proof of packet filters with the kernel, over
 
 mutants: setup ## Change the rendered configuration in every small way, prove each, write docs/mutants.md (ten minutes)
 	$(PYTHON) scripts/mutants
+
+crash: setup ## Injure a change at every step on twins of its own, write docs/crash.md (an hour or two)
+	$(PYTHON) scripts/crash
 
 bench: setup ## Measure how the cost grows, with the communes and with the rules (minutes)
 	$(PYTHON) benchmarks/growth.py
