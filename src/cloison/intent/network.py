@@ -7,6 +7,7 @@ import json
 from enum import StrEnum
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from typing import TYPE_CHECKING, Any, Self
 
 from cloison.flow import Endpoint, Flow, Service
 from cloison.intent.models import (
@@ -31,6 +32,9 @@ from cloison.model import (
     Platform,
     SerialNumber,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class PortReference(Model):
@@ -223,6 +227,13 @@ class Intent(Model):
     def equipment_by_name(self) -> dict[EquipmentName, Equipment]:
         """Every equipment of every site by its full name."""
         return {equipment.name: equipment for site in self.sites for equipment in site.equipment}
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy that computes anew what follows from its fields: pydantic copies what was computed, too."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in [name for name in copied.__dict__ if name not in type(self).model_fields]:
+            del copied.__dict__[name]
+        return copied
 
     @cached_property
     def flows_of_site(self) -> dict[Name, tuple[Flow, ...]]:
