@@ -41,6 +41,7 @@ from cloison.change.outcome import Standing
 from cloison.change.resuming import resume
 from cloison.device.guard import GRACE_SECONDS, Cause, Timer, TransactionState
 from cloison.device.memory import BY_HAND
+from cloison.device.memory_tunnels import as_declared
 from cloison.device.memory_world import Call, Fault, FaultKind, Operation, World
 from cloison.errors import RefusedError
 from cloison.flow import Outcome
@@ -367,6 +368,15 @@ def test_row_31_an_old_conversation_survives_the_rule() -> None:
         scene.devices[wall].conversations += ["accept 1", LIVE]
     ends(scene, scene.go(), NEW, 0)
     assert [scene.devices[wall].conversations for wall in (FIREWALL, HUB)] == [[LIVE], [LIVE]]
+
+
+def test_row_32_an_association_keeps_what_it_was_made_with() -> None:
+    scene = scene_with()
+    for wall in (FIREWALL, HUB):
+        scene.devices[wall].left_over += as_declared(scene.before[wall][TUNNELS])
+    ends(scene, scene.go(), NEW, 0)
+    assert [scene.devices[wall].left_over for wall in (FIREWALL, HUB)] == [[], []]
+    assert "admin" in scene.devices[FIREWALL].renewed
 
 
 def test_row_33_a_gate_that_fails_first_and_then_passes() -> None:
