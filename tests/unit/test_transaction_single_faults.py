@@ -1,7 +1,7 @@
 """Every single fault at every call of a change, on every device: each device ends old or new, the site wholly so.
 
 The change is played over a simulated site (tests/simulation), undisturbed first: that tells every call that can be
-hit. 1,170 histories at the time of writing, and again each that has to be taken up, at once and late. A history that
+hit. 1,074 histories when this was written, those that have to be taken up both at once and late. A history that
 ends badly is printed as a line, which `History.parse` reads: paste it into `test_history_of_the_past`.
 """
 
