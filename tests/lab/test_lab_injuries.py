@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cloison.errors import LabError
+from cloison.lab.design import LabDesign, NodeRole
 from cloison.lab.service import CommandReady, NodeServices, Service
 from cloison.model import EquipmentName
 from cloison.transport.local import LocalRunner
@@ -102,6 +103,37 @@ def test_a_cable_is_cut_and_mended_from_either_end(client: LabClient) -> None:
     assert "NO-CARRIER" in client.run(LEFT, ["ip", "link", "show", "eth0"]).text
     lab(client, "link", "here/left:eth0", "up")
     assert client.status().failures == ()
+
+
+def test_a_port_that_a_device_has_up_is_up_again_once_its_cable_is_mended(bench: Bench, design: LabDesign) -> None:
+    """Between two devices, one end has to go down for the other to see no carrier."""
+    switches = [
+        node.model_copy(
+            update={
+                "role": NodeRole.SWITCH,
+                "gateway": None,
+                "interfaces": tuple(
+                    one.model_copy(update={"up": False, "addresses": ()}) for one in node.interfaces[:1]
+                ),
+            }
+        )
+        for node in design.nodes[:1] + design.nodes[2:]
+    ]
+    bench.design = LabDesign(nodes=tuple(switches), links=design.links[:1])
+    client = bench.up()
+    for node, port in (("here/left", "eth0"), ("here/middle", "p1")):
+        client.run(node, ["ip", "link", "set", port, "up"])
+    for _ in range(2):
+        lab(client, "link", "here/left:eth0", "down")
+        lab(client, "link", "here/left:eth0", "down")
+        assert "NO-CARRIER" in client.run(MIDDLE, ["ip", "link", "show", "p1"]).text
+        lab(client, "link", "here/left:eth0", "up")
+        for node, port in (("here/left", "eth0"), ("here/middle", "p1")):
+            assert "LOWER_UP" in client.run(node, ["ip", "link", "show", port]).text
+    client.run(LEFT, ["ip", "link", "set", "eth0", "down"])
+    lab(client, "link", "here/left:eth0", "down")
+    lab(client, "link", "here/left:eth0", "up")
+    assert ",UP" not in client.run(LEFT, ["ip", "link", "show", "eth0"]).text
 
 
 def test_a_full_disk_takes_no_byte_until_it_is_freed(client: LabClient) -> None:

@@ -89,7 +89,8 @@ class Cabling:
     def __init__(self, design: LabDesign, netns: Callable[[EquipmentName], int], ip: IpBatch) -> None:
         self._design, self._netns, self._ip = design, netns, ip
         self._ends: dict[int, tuple[_End, _End]] = {}
-        self._down: set[int] = set()
+        self._down: dict[int, bool] = {}
+        """The cables that are cut, and whether the end that went down for it was up: a device's may not have been."""
         for number, link in enumerate(design.links):
             near = _End(link.near.node, link.near.interface, link.near.node, link.near.interface)
             spare = f"spare{number}"
@@ -181,25 +182,25 @@ class Cabling:
         """Take the cable's light away: the device on it sees no carrier."""
         number, _ = self._find(port)
         end = self._ends[number][self._cut_place(number)]
-        self._down.add(number)
+        if number not in self._down:
+            self._down[number] = end.at is not None and bool(flags_of(self._netns(end.at), end.interface) & _IFF_UP)
         await self._ip(port, [f"link set dev {end.interface} down"], self._descriptor(end.at))
 
     async def mend(self, port: str) -> None:
-        """Undo `cut`: the end is up again, with the addresses and the route of the design."""
+        """Undo `cut`: the end is up again where it was, with the addresses and the route of the design."""
         number, _ = self._find(port)
         end = self._ends[number][self._cut_place(number)]
         if number not in self._down:
             return
-        self._down.discard(number)
-        await self._up_again(end)
+        await self._up_again(end, was_up=self._down.pop(number))
         await self.settle()
 
-    async def _up_again(self, end: _End) -> None:
+    async def _up_again(self, end: _End, *, was_up: bool = False) -> None:
         lines = [f"link set dev {end.interface} up"]
         node = self._design.node_by_name[end.home] if end.home else None
         if node is not None and end.at == end.home:
             interface = next(i for i in node.interfaces if i.name == end.home_interface)
-            if not interface.up:
+            if not interface.up and not was_up:
                 lines = []
             lines += [f"address replace {address} dev {interface.name}" for address in interface.addresses]
             if node.gateway is not None and interface.name == "eth0":
