@@ -190,6 +190,8 @@ class _Run:
         before = set(self.ground.runs())
         self.apply(plan)
         self._find_run(before)
+        if not self.outcome.run and self.outcome.exit != -signal.SIGKILL:
+            self.outcome.wrong.append(f"the change was refused before it began: {self.ground.said()}")
         looks = self.ground.look(names, read=False) if self.trial.soon else self._quiet(names, plan.deadline)
         self.outcome.quiet = {} if self.trial.soon else self._found_all(looks)
         if self.outcome.run:
