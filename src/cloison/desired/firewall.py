@@ -36,7 +36,7 @@ class Gateway(Model):
 
     interface: InterfaceName
     number: int
-    """OpenFlow port number of the internal port."""
+    """OpenFlow port number of the internal port: of its VLAN, so that no other segment's change renumbers it."""
     vlan: int
     address: IPv4Interface
     prefix: IPv4Network
@@ -102,12 +102,12 @@ def _gateways(site: Site) -> tuple[Gateway, ...]:
     return tuple(
         Gateway(
             interface=segment_interface(segment),
-            number=number,
+            number=FIRST_INTERNAL_PORT + segment.vlan,
             vlan=segment.vlan,
             address=IPv4Interface((segment.gateway, segment.prefix.prefixlen)),
             prefix=segment.prefix,
         )
-        for number, segment in enumerate(sorted(site.segments, key=lambda s: s.vlan), FIRST_INTERNAL_PORT)
+        for segment in sorted(site.segments, key=lambda s: s.vlan)
     )
 
 

@@ -94,6 +94,8 @@ class StreamSeen(Model):
     """Every nonce that was read, sorted; one, unless the scene changed meanwhile."""
     delay_milliseconds: tuple[int, int] | None
     """Shortest and longest time from drawing to decoding, by the clocks of camera and station."""
+    longest_gap_milliseconds: int = 0
+    """The longest time between two pictures that were decoded one after the other."""
 
 
 class _Played(Model):
@@ -115,6 +117,7 @@ class _Played(Model):
         default_factory=dict
     )
     delay_milliseconds: tuple[int, int] | tuple[()] = ()
+    longest_gap_milliseconds: Annotated[int, Field(ge=0)] = 0
 
 
 def watch(runner: Runner, stream: Stream, *, frames: int = 20, seconds: float = 10.0) -> StreamSeen:

@@ -10,6 +10,7 @@ import argparse
 import hashlib
 import json
 import re
+import signal
 import socket
 import ssl
 import sys
@@ -50,6 +51,7 @@ class Player:
         self._loop = GLib.MainLoop()
         self._wanted = frames
         self._delays: list[int] = []
+        self._last, self._gap = 0.0, 0.0
         self._nonces: Counter[int] = Counter()
         self._tracks: Counter[str] = Counter()
         self.seen: dict[str, Any] = {
@@ -69,13 +71,15 @@ class Player:
         self.error = self.detail = ""
 
     def play(self, seconds: float) -> None:
-        """Play until there were enough frames, for `seconds` at most."""
+        """Play until there were enough frames or SIGTERM comes, for `seconds` at most."""
+        GLib.unix_signal_add(GLib.PRIORITY_DEFAULT, signal.SIGTERM, self._loop.quit)
         GLib.timeout_add(int(seconds * 1000), self._loop.quit)
         self._pipeline.set_state(Gst.State.PLAYING)
         self._loop.run()
         self._pipeline.set_state(Gst.State.NULL)
         self.seen["audio_tracks"] = self._tracks["audio"]
         self.seen["nonces"] = {f"{nonce:08x}": count for nonce, count in sorted(self._nonces.items())}
+        self.seen["longest_gap_milliseconds"] = round(self._gap * 1000)
         self.seen["delay_milliseconds"] = [min(self._delays), max(self._delays)] if self._delays else []
         if not self.error and not self.seen["frames"]:
             self.error, self.detail = Failure.NO_FRAMES, f"no frame decoded in {seconds:.0f} s"
@@ -94,7 +98,9 @@ class Player:
 
     def _look(self, sink: GstApp.AppSink) -> Gst.FlowReturn:
         sample = sink.emit("pull-sample")
-        now = int(time.time() * 1000)
+        now, moment = int(time.time() * 1000), time.monotonic()
+        self._gap = max(self._gap, moment - self._last) if self._last else 0.0
+        self._last = moment
         structure = sample.get_caps().get_structure(0)
         width, height = structure.get_value("width"), structure.get_value("height")
         self.seen.update(width=width, height=height, frames=self.seen["frames"] + 1)
