@@ -23,9 +23,9 @@ from cloison.change.fragment import sharing_devices
 from cloison.change.gate import NothingWatched
 from cloison.change.journal import Event, Run, begin
 from cloison.change.outcome import Decision, Result
+from cloison.change.portion import part_for, rebase
 from cloison.change.resuming import Status, resume, status
 from cloison.change.rollback import refuse_dependants, rollback_plan
-from cloison.change.shared import part_for, rebase
 from cloison.change.stale import check
 from cloison.change.transaction import Transaction
 from cloison.change.unguarded import guarded_here

@@ -17,8 +17,8 @@ from cloison.change.journal import begin
 from cloison.change.order import Via
 from cloison.change.outcome import Decision, Result
 from cloison.change.plan import Plan, candidates, make
+from cloison.change.portion import part_for, rebase
 from cloison.change.rollback import refuse_dependants, rollback_plan
-from cloison.change.shared import part_for, rebase
 from cloison.change.stale import check
 from cloison.change.transaction import Transaction
 from cloison.device.memory import MemoryDevice

@@ -215,7 +215,7 @@ def phases_of(reader: Reader, running: Config, candidate: Config, canonical: Con
 
 
 class Part(Protocol):
-    """Narrows the plan of one device (`cloison.change.shared`)."""
+    """Narrows the plan of one device (`cloison.change.portion`)."""
 
     def __call__(self, planned: DevicePlan, reader: Reader) -> DevicePlan:
         """Return the plan of the device for less than all of it; see `Reader` for what it raises."""

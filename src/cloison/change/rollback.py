@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cloison.change.fleetwide import on_each
 from cloison.change.jobs import after
 from cloison.change.plan import DevicePlan, Plan, intent_digest, only, phases_of
-from cloison.change.shared import rebased
+from cloison.change.portion import rebased
 from cloison.errors import RefusedError
 from cloison.render.config import Config
 

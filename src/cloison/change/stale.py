@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cloison.change.order import Via
 from cloison.change.plan import candidates, intent_digest, only
-from cloison.change.shared import declared_digest as digest
+from cloison.change.portion import declared_digest as digest
 from cloison.errors import RefusedError
 from cloison.render.config import SectionName
 
