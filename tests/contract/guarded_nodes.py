@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from tests.contract.guards import DEVICE
+from tests.contract.guarded_devices import DEVICE
 
 from cloison.device.agent import SCRIPT, AgentGuard, script_text
 from cloison.render.config import SectionName

@@ -7,8 +7,8 @@ import itertools
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.contract.guarded_devices import GuardedDevice, in_memory
 from tests.contract.guarded_nodes import Node, interfaces_text, switch_text
-from tests.contract.guards import GuardedDevice, in_memory
 
 from cloison.device.guard import GRACE_SECONDS, Cause, GuardState, Lease, LeaseError, TokenError, TransactionState
 from cloison.device.job import Job, Load

@@ -12,8 +12,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the mutations stand in a folder of their own, for a script too
 
 from tests.mutation.edits import Lines, Mutant
+from tests.mutation.mutant_trials import Fate, Trials, plain
 from tests.mutation.mutants import mutants
-from tests.mutation.trial import Fate, Trials, plain
 
 from cloison.desired import state_of
 from cloison.intent.load import load
