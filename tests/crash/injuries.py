@@ -105,7 +105,7 @@ def _hand(ground: Ground, device: EquipmentName) -> None:
     if device.equipment == "firewall":
         script = "nft add rule inet cloison business udp dport 9 drop comment by-hand"
     else:
-        script = "ovs-vsctl set port p8 tag=1"
+        script = f"ovs-vsctl set port {_spare(device)} tag=1"
     _run(ground, device, script)
 
 
@@ -118,8 +118,13 @@ def _unhand(ground: Ground, device: EquipmentName) -> None:
             "nft -a list chain inet cloison business | sed -n 's/.*by-hand.* handle //p' | "
             'while read -r handle; do nft delete rule inet cloison business handle "$handle"; done',
         )
-    elif device.equipment == "core-switch":
-        _run(ground, device, "ovs-vsctl set port p8 tag=999")
+    else:
+        _run(ground, device, f"ovs-vsctl set port {_spare(device)} tag=999")
+
+
+def _spare(switch: EquipmentName) -> str:
+    """Return a port of a switch that nothing is plugged into."""
+    return "p3" if switch.equipment == "pole-switch" else "p8"
 
 
 def _run(ground: Ground, device: EquipmentName, script: str) -> None:

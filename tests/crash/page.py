@@ -32,6 +32,8 @@ def _found(line: Line, key: str) -> list[str]:
 
 def _site(found: Iterable[str]) -> str:
     kinds = set(found)
+    if not kinds:
+        return "unread"
     if Found.NEITHER in kinds:
         return "outside"
     return kinds.pop() if len(kinds) == 1 else "mixture"
@@ -87,7 +89,7 @@ def _row(name: str, lines: Sequence[Line]) -> str:
         quiet["outside"],
         end["old"],
         end["new"],
-        end["mixture"] + end["outside"],
+        end["mixture"] + end["outside"] + end["unread"],
         f"{true} of {len(lines)}",
     ]
     return f"| {' | '.join(map(str, cells))} |"
@@ -97,11 +99,11 @@ def sentence(lines: Sequence[Line]) -> str:
     """Return what all trials came to, in one sentence."""
     neither = sum(one == Found.NEITHER for line in lines for one in (*_found(line, "quiet"), *_found(line, "end")))
     outside = sum(_site(_found(line, key)) == "outside" for line in lines for key in ("quiet", "end"))
-    mixed = sum(_site(_found(line, "end")) != "old" and _site(_found(line, "end")) != "new" for line in lines)
+    mixed = sum(_site(_found(line, "end")) not in {"old", "new"} for line in lines)
     bad = sum(bool(wrong(line)) for line in lines)
     return (
         f"{len(lines)} trials: {neither} devices neither old nor new, {outside} sites outside the proven mixtures, "
-        f"{mixed} sites mixed once resumed; {bad} trials in which anything else was not as promised"
+        f"{mixed} sites mixed or not read once resumed; {bad} trials in which anything else was not as promised"
     )
 
 

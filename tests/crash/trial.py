@@ -223,6 +223,9 @@ class _Run:
         try:
             self._befall(child, plan)
             self.outcome.exit = child.wait(CHILD_SECONDS)
+        except TimeoutError as error:
+            self.outcome.wrong.append(f"apply: {error}")
+            self.outcome.exit = child.code
         finally:
             self.outcome.apply_seconds = round(time.monotonic() - started, 2)
             if child.code is None:
