@@ -9,8 +9,6 @@ import re
 import time
 from functools import cache
 from pathlib import Path
-from re import _constants as code  # type: ignore[attr-defined]  # the standard library's own parser of patterns
-from re import _parser  # type: ignore[attr-defined]
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,6 +19,9 @@ from cloison.model import Token
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# The standard library's own parser of patterns; it has no type.
+code: Any = importlib.import_module("re._constants")
+_parser: Any = importlib.import_module("re._parser")
 SOURCE = Path(cloison.__file__).parent
 FUNCTIONS = {"compile", "match", "search", "fullmatch", "split", "sub", "subn", "findall", "finditer"}
 MANY = 10
