@@ -272,20 +272,23 @@ class Operation:
                 msg = f"run {run.name} was cut off and is unfinished; `cloison resume {run.name}` takes it to its end"
                 raise RefusedError(msg)
 
-    def status(self, run: Run) -> Status:
-        """Return where a run stands, by the word of every device it is about."""
-        return status(run, self.effects(run, run.plan, watched=False))
+    def status(self, run: Run, via: Via | None = None) -> Status:
+        """Return where a run stands, by the word of every device it is about, each asked the way it went or another."""
+        return status(run, self.effects(run, run.plan, via=via, watched=False))
 
-    def resume(self, run: Run) -> Result:
-        """Take a run to its end. Raises RefusedError while another process is at it."""
+    def resume(self, run: Run, via: Via | None = None) -> Result:
+        """Take a run to its end, the way it went or another: a tunnel that stayed down must not leave it unfinished.
+
+        Raises RefusedError while another process is at it.
+        """
         made = run.plan
         with self.ledger.holding(run):
-            result = resume(run, self.effects(run, made, watched=False))
+            result = resume(run, self.effects(run, made, via=via, watched=False))
         if result.decision is Decision.CONFIRMED:
             self.session.confirm(_sites_of(made))
         return result
 
-    def effects(self, run: Run, made: Plan, *, watched: bool = True) -> Effects:
+    def effects(self, run: Run, made: Plan, *, via: Via | None = None, watched: bool = True) -> Effects:
         """Return the world that a transaction of this network touches."""
         session = self.session
 
@@ -297,12 +300,13 @@ class Operation:
         before = self.ledger.previous_intent(_sites_of(made))
         old = {device.device: device.config("running") for device in made.devices}
         without = {device.device for device in made.changed if device.guard is Timer.NONE} & self.unguarded
-        opener: Opener = session.reach(made.via)
+        way = via or made.via
+        opener: Opener = session.reach(way)
         if without:
             opener = guarded_here(made, opener, without)
         return Effects(
             opener=opener,
-            kept=None if without else self._connections(made.via),
+            kept=None if without else self._connections(way),
             journal=write,
             monotonic=time.monotonic,
             sleep=time.sleep,

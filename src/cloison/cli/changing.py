@@ -23,10 +23,16 @@ from cloison.cli.planning import (
 from cloison.cli.running import KeyOption, NetworkOption, SiteOption, ViaOption, open_network, via_of
 
 if TYPE_CHECKING:
+    from cloison.change.order import Via
     from cloison.change.outcome import DeviceOutcome, Result
     from cloison.change.plan import Plan
     from cloison.operation import Operation
+    from cloison.session import Session
 
+WayOption = Annotated[
+    str | None,
+    typer.Option("--via", help="How devices are reached: `tunnel` or `local`. By default the way that the run went."),
+]
 RunArgument = Annotated[
     str | None, typer.Argument(metavar="RUN", help="A run, by its name or the beginning of it; by default the last.")
 ]
@@ -150,12 +156,18 @@ def show_devices(devices: tuple[DeviceOutcome, ...]) -> None:
         print_untrusted(Untrusted(words.rstrip() + "\n"))
 
 
+def _way(session: Session, via: str | None) -> Via | None:
+    """Return how devices are reached; None for the way that the run went."""
+    return None if via is None else via_of(session, via, None)
+
+
 @app.command()
 def status(
     context: typer.Context,
     run: RunArgument = None,
     *,
     network: NetworkOption = None,
+    via: WayOption = None,
     name: NameOption = DEFAULT_LAB,
     key: KeyOption = None,
     as_json: JsonOption = False,
@@ -166,7 +178,7 @@ def status(
     session = open_network(context, network, name, key)
     with progress("status") as narrate:
         operation = operation_of(session, DEFAULT_GATE).told(narrate)
-        found = operation.status(operation.ledger.find(run))
+        found = operation.status(operation.ledger.find(run), _way(session, via))
     if as_json:
         document = found.model_dump(mode="json") | {"sentence": found.sentence, "next": found.next_step}
         print_json(document | {"settled": found.settled})
@@ -185,6 +197,7 @@ def resume(
     run: RunArgument = None,
     *,
     network: NetworkOption = None,
+    via: WayOption = None,
     name: NameOption = DEFAULT_LAB,
     key: KeyOption = None,
     as_json: JsonOption = False,
@@ -196,5 +209,5 @@ def resume(
     with progress("resume") as narrate:
         operation = operation_of(session, DEFAULT_GATE).told(narrate)
         found = operation.ledger.find(run)
-        result = operation.resume(found)
+        result = operation.resume(found, _way(session, via))
     show_result(result, found.plan, as_json=as_json)
