@@ -6,6 +6,7 @@ Nothing falls back from one to the other.
 
 from __future__ import annotations
 
+import fcntl
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -79,8 +80,10 @@ class Session:
         """Remember that these sites run what was declared, so that the next change goes the real way."""
         file = self._confirmed_file()
         file.parent.mkdir(parents=True, exist_ok=True)
-        known = sorted(self._confirmed() | {str(site) for site in sites})
-        file.write_text(json.dumps({"twin": self.life, "sites": known}) + "\n", encoding="utf-8")
+        with file.with_suffix(".lock").open("w") as lock:  # sites of a wave are confirmed at the same time
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            known = sorted(self._confirmed() | {str(site) for site in sites})
+            file.write_text(json.dumps({"twin": self.life, "sites": known}) + "\n", encoding="utf-8")
 
     def _confirmed(self) -> set[str]:
         try:

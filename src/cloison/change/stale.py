@@ -17,11 +17,15 @@ if TYPE_CHECKING:
     from cloison.intent.network import Intent
 
 
+class StaleError(RefusedError):
+    """The plan was made from something else than what is there now."""
+
+
 def check(plan: Plan, intent: Intent, templates: Path) -> None:
-    """Raise RefusedError unless the plan follows from this intent and these templates and may go the way it goes."""
+    """Raise StaleError unless the plan follows from this intent and these templates and may go the way it goes."""
     if plan.intent != intent_digest(intent):
         msg = "the plan is stale: the inventory changed since; make it again with `cloison plan`"
-        raise RefusedError(msg)
+        raise StaleError(msg)
     rendered = candidates(intent, templates, [device.device for device in plan.devices])
     for device in plan.devices:
         names = [section.name for section in device.candidate]
@@ -29,7 +33,7 @@ def check(plan: Plan, intent: Intent, templates: Path) -> None:
         follows = declared.sections == device.candidate if device.sites is None else digest(declared) == device.declared
         if not follows:
             msg = f"the plan is stale: the templates now give {device.device} another text; make it again"
-            raise RefusedError(msg)
+            raise StaleError(msg)
 
 
 def refuse_tunnel_through_itself(via: Via, devices: tuple[DevicePlan, ...]) -> None:

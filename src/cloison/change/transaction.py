@@ -20,6 +20,7 @@ from cloison.change.judging import Judging
 from cloison.change.links import settle_tunnels, tunnel_ends
 from cloison.change.outcome import Decision, Result, Standing
 from cloison.change.recovery import Recovery
+from cloison.change.stale import StaleError
 from cloison.device.guard import Cause, Lease, TransactionState
 from cloison.errors import CloisonError, HostKeyError, LoadError, RefusedError, TransportError
 from cloison.flow import Outcome
@@ -141,7 +142,7 @@ class Transaction:
         for device in self.plan.devices:
             for name in _differing(device.running, read[device.device]):
                 msg = f"the plan is stale: section {name} of {device.device} changed since; make it again"
-                raise RefusedError(msg)
+                raise StaleError(msg)
         return False
 
     def _prepare(self) -> None:

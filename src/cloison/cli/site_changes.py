@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from cloison.change.journal import Event
 from cloison.change.outcome import Decision, Standing
+from cloison.change.stale import StaleError
 from cloison.change.wave_journal import SiteOutcome, SiteState
 from cloison.change.waves import BusyError
+from cloison.device.guard import LeaseError
 from cloison.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ class SiteChanges:
             with self._alone([device.device for device in made.changed if device.sites is not None]):
                 try:
                     return outcome_of(site, operation.apply(made))
-                except RefusedError as error:  # what it shares is another's, or was just changed: not so a while later
+                except (LeaseError, StaleError) as error:  # another's now, or just changed: not so a while later
                     raise BusyError(str(error)) from error
 
     def resume(self, site: Name, run: str) -> SiteOutcome:
