@@ -233,13 +233,13 @@ class Operation:
         if not made.takes_back:
             check(made, session.intent, session.workspace.templates)
         made = self._over_what_runs(made)
+        self._refuse_unfinished(made)
         if not made.changed:
             return Result(run="", plan=made.sha256, decision=Decision.NO_CHANGE)
         if made.intermediate is not None and made.intermediate.refused:
             msg = f"the plan is refused: {made.intermediate.refused[0]}"
             raise RefusedError(msg)
         self._refuse_unguarded(made)
-        self._refuse_unfinished()
         run = begin(made, self.ledger.folder, partial(self._keep, _sites_of(made)))
         with self.ledger.holding(run):
             result = Transaction(made, run, self.effects(run, made)).go()
@@ -265,11 +265,19 @@ class Operation:
                 )
                 raise RefusedError(msg)
 
-    def _refuse_unfinished(self) -> None:
-        """Raise RefusedError while an earlier run was cut off: where its devices stand must be settled first."""
+    def _refuse_unfinished(self, made: Plan) -> None:
+        """Raise RefusedError while an earlier run is not at its end: its devices may run what they will not keep.
+
+        Where another process is at it, the leases decide about a plan with changes.
+        """
         for run in self.ledger.runs():
-            if not ended(run) and not self.ledger.is_held(run):
+            if ended(run):
+                continue
+            if not self.ledger.is_held(run):
                 msg = f"run {run.name} was cut off and is unfinished; `cloison resume {run.name}` takes it to its end"
+                raise RefusedError(msg)
+            if not made.changed:
+                msg = f"run {run.name} is being carried out by another process: what runs now may not stay"
                 raise RefusedError(msg)
 
     def status(self, run: Run, via: Via | None = None) -> Status:

@@ -112,6 +112,18 @@ def test_a_change_is_refused_while_an_earlier_one_is_unfinished(operation: Opera
     assert operation.apply(made).decision is Decision.CONFIRMED
 
 
+def test_what_runs_for_the_moment_is_not_called_well(operation: Operation) -> None:
+    operation.apply(operation.plan(Via.LOCAL))
+    made = operation.plan(Via.LOCAL)
+    assert not made.changed
+    keep = partial(operation.ledger.keep, inventory=operation.session.workspace.inventory, sites=[CORE.site])
+    run = begin(made, operation.ledger.folder, keep)
+    with pytest.raises(RefusedError, match="was cut off and is unfinished"):
+        operation.apply(made)
+    with operation.ledger.holding(run), pytest.raises(RefusedError, match="what runs now may not stay"):
+        operation.apply(made)
+
+
 def test_a_device_that_nothing_guards_is_refused_unless_it_is_named(operation: Operation) -> None:
     InMemory.devices[CORE].timer = Timer.NONE
     made = operation.plan(Via.LOCAL)
