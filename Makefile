@@ -41,6 +41,7 @@ bench: setup ## Measure how the cost grows, with the communes and with the rules
 	$(PYTHON) benchmarks/growth.py
 	$(PYTHON) benchmarks/algebra.py
 	$(PYTHON) benchmarks/proof.py
+	$(PYTHON) benchmarks/transaction.py
 
 # Whatever a test does with a twin, it is not the one of `make demo`.
 test: export CLOISON_LAB := test
