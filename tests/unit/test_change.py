@@ -21,6 +21,8 @@ from cloison.change.rules import UNNAMED, rule_changes
 from cloison.change.stale import check
 from cloison.change.transaction import Transaction
 from cloison.desired import state_of
+from cloison.device.guard import Lease
+from cloison.device.job import Job
 from cloison.device.memory import MemoryDevice
 from cloison.device.memory_world import World
 from cloison.errors import DeviceError, InputError, LoadError, RefusedError, TransportError
@@ -375,3 +377,12 @@ def test_each_device_is_tried_and_one_failure_keeps_its_own_error() -> None:
 
 def test_the_most_telling_exit_code_wins() -> None:
     assert SeveralDevicesError([DeviceError("a", "x"), RefusedError("y")]).exit_code == 3
+
+
+def test_a_plan_says_where_another_change_is_under_way(fleet: Fleet, intent: Intent) -> None:
+    guard = fleet.devices[CORE].guard
+    guard.lease(Lease("run-1", "ann@desk", "0" * 12, 60.0))
+    guard.arm(Job("run-1", 120, ((),), (), ()))
+    plan = plan_of(fleet, intent)
+    assert {device.device: device.under_way for device in plan.devices if device.under_way} == {CORE: "run-1"}
+    assert f"{CORE}: a change is under way (run-1): what runs there now may not stay" in describe(plan).shown(200_000)

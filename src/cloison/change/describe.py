@@ -59,6 +59,9 @@ def _lines(plan: Plan) -> Iterator[str]:
     if plan.changed:
         yield from _course(plan)
     yield tally(plan)
+    for device in plan.devices:
+        if device.under_way:
+            yield f"{device.device}: a change is under way ({device.under_way}): what runs there now may not stay"
     if command := next_command(plan):
         yield f"next: {command}"
 

@@ -14,7 +14,7 @@ from cloison.change.links import tunnel_phases
 from cloison.change.order import Via, stages
 from cloison.change.rules import RuleChange, rule_changes
 from cloison.desired import state_of
-from cloison.device.guard import NoGuardError, Timer
+from cloison.device.guard import NoGuardError, Timer, TransactionState
 from cloison.device.push import changed, difference
 from cloison.errors import InputError
 from cloison.model import EquipmentName, Model, Name, Platform
@@ -52,6 +52,8 @@ class DevicePlan(Model):
     """What goes back by itself on this device when nobody confirms."""
     script: str = ""
     """SHA-256 of the script that guards the change there."""
+    under_way: str = ""
+    """The token of a change that is pending there: what runs may not stay; empty when there is none."""
     tunnel_phases: tuple[str, ...] = ()
     """The loadable tunnels of each phase of a change at both ends; empty when the section does not change."""
     sites: tuple[Name, ...] | None = None
@@ -194,6 +196,7 @@ def plan_device(reader: Reader, candidate: Config, guarded: Guard | None = None)
         not_read_back=read.facts.not_read_back if SectionName.TUNNELS in candidate.names else (),
         guard=guard.timer if guard is not None else Timer.NONE,
         script=guard.script if guard is not None else "",
+        under_way=guard.token if guard is not None and guard.state is TransactionState.ARMED else "",
         tunnel_phases=phases_of(reader, read.config, candidate, canonical),
     )
 

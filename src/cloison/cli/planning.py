@@ -130,6 +130,7 @@ def plan_document(made: Plan) -> dict[str, object]:
         "next": next_command(made),
         "deadline": made.deadline,
         "stages": [list(stage) for stage in made.stages],
+        "under_way": {device.device: device.under_way for device in made.devices if device.under_way},
         "opens": list(made.opens),
         "closes": list(made.closes),
         "intermediate": made.intermediate.model_dump(mode="json") if made.intermediate else None,
