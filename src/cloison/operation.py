@@ -84,6 +84,10 @@ class Operation:
     """The folder with what is declared, where it is not the workspace's (a change that is taken back)."""
     unguarded: frozenset[EquipmentName] = frozenset()
     """The devices without a guard that are changed all the same, because somebody named them."""
+    monotonic: Callable[[], float] = time.monotonic
+    """Seconds of a clock that never goes back."""
+    sleep: Callable[[float], None] = time.sleep
+    """Waits that many seconds."""
     kept: dict[Via, Connections] = field(default_factory=dict)
     """The connections of the last plan, by the way they go: a change that follows at once goes on over them."""
     on_event: Callable[[Run, Event], None] = field(default=_watch_nothing)
@@ -316,8 +320,8 @@ class Operation:
             opener=opener,
             kept=None if without else self._connections(way),
             journal=write,
-            monotonic=time.monotonic,
-            sleep=time.sleep,
+            monotonic=self.monotonic,
+            sleep=self.sleep,
             others=lambda: self.read_others(made),
             proof=ProofOfTheNetwork(session.intent, (before or session.intent, old)) if watched else None,
             refusals=RefusedConversations(),

@@ -48,7 +48,7 @@ class InMemory(Session):
 
 
 @pytest.fixture
-def operation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Operation:
+def operation(tmp_path: Path) -> Operation:
     """The pilot's network in its factory state, and a workspace of its own."""
     for name in ("inventory", "templates"):
         shutil.copytree(ROOT / name, tmp_path / name)
@@ -58,8 +58,8 @@ def operation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Operation:
     for device in intent.devices:
         config = render(state_of(intent, device.name), workspace.templates)
         InMemory.devices[device.name] = MemoryDevice(device.name, config.platform, config.names, world=world)
-    monkeypatch.setattr("cloison.operation.time", world)  # `monotonic` and `sleep` are the world's
-    return Operation(InMemory(workspace, Network.LAB, intent, tmp_path / "key", None, {}), GateKind.PROOF)
+    session = InMemory(workspace, Network.LAB, intent, tmp_path / "key", None, {})
+    return Operation(session, GateKind.PROOF, monotonic=world.monotonic, sleep=world.sleep)
 
 
 def changed(operation: Operation) -> Operation:

@@ -51,16 +51,15 @@ class Reached(Session):
 
 
 @pytest.fixture
-def cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Operation, Run]:
+def cut_off(tmp_path: Path) -> tuple[Operation, Run]:
     """A change through the tunnel, whose coordinator died when the device was armed; the tunnel is down since."""
     shutil.copytree(ROOT / "inventory", tmp_path / "inventory")
     intent = load(ROOT)
     config = render(state_of(intent, POLE), ROOT / "templates")
     world = World()
     Reached.pole = pole = MemoryDevice(POLE, config.platform, config.names, world=world)
-    monkeypatch.setattr("cloison.operation.time", world)  # `monotonic` and `sleep` are the world's
     session = Reached(Workspace(tmp_path), Network.LIVE, intent, tmp_path / "key", None, {})
-    operation = Operation(session)
+    operation = Operation(session, monotonic=world.monotonic, sleep=world.sleep)
     plan = make(
         intent, ROOT / "templates", lambda _: pole.open(), network="live", via=Via.TUNNEL, devices=[POLE]
     ).model_copy(update={"deadline": 120})
