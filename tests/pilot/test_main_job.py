@@ -49,24 +49,26 @@ def test_what_was_deleted_by_hand_is_named_and_repaired(applied: Pilot) -> None:
     assert "+port br0/sfp1 protected=true tag=999 trunks=110,111,150" in plan
     assert "+table=0,priority=300,ip,in_port=1,dl_src=02:00:00:00:01:11,nw_src=10.56.1.82" in plan
 
-    loaded = applied.json("apply", "--yes")["loaded"]
-    assert isinstance(loaded, dict)
-    assert set(loaded) == {f"roussy-le-village/{device}" for device in ("firewall", "core-switch", "pole-switch")}
+    devices = applied.json("apply", "--yes")["devices"]
+    assert isinstance(devices, list)
+    mended = {f"roussy-le-village/{device}": "confirmed" for device in ("firewall", "core-switch", "pole-switch")}
+    assert {one["device"]: one["standing"] for one in devices} == mended
     assert applied.json("apply", "--yes")["changed"] is False
 
 
-def test_a_tunnel_is_not_changed_through_itself(applied: Pilot) -> None:
+def test_a_tunnel_is_changed_through_itself_and_a_play_alone_may_not(applied: Pilot) -> None:
     template = applied.root / "templates" / "firewall" / "debian-libipsec" / "tunnels.j2"
     declared = template.read_text(encoding="utf-8")
     template.write_text(declared.replace("dpd_delay = 5s", "dpd_delay = 6s"), encoding="utf-8")
     try:
-        refused = applied.cloison("apply", "--yes")
-        assert refused.exit_status == 2
-        assert b"--via local" in refused.stderr
-        assert applied.json("apply", "--yes", "--via", "local")["changed"] is True
+        refused = applied.cloison("play", "vpn")
+        assert refused.exit_status == 3
+        assert "--via local" in refused.text
+        through = applied.json("apply", "--yes")
+        assert (through["via"], through["changed"]) == ("tunnel", True)
     finally:
         template.write_text(declared, encoding="utf-8")
-    assert applied.json("apply", "--yes", "--via", "local")["changed"] is True
+    assert applied.json("apply", "--yes")["changed"] is True
     assert applied.json("plan")["changes"] == 0
 
 
