@@ -386,3 +386,18 @@ def test_a_plan_says_where_another_change_is_under_way(fleet: Fleet, intent: Int
     plan = plan_of(fleet, intent)
     assert {device.device: device.under_way for device in plan.devices if device.under_way} == {CORE: "run-1"}
     assert f"{CORE}: a change is under way (run-1): what runs there now may not stay" in describe(plan).shown(200_000)
+
+
+def test_a_decision_that_cannot_be_written_is_none(fleet: Fleet, intent: Intent, tmp_path: Path) -> None:
+    def write(event: Event, device: EquipmentName | None = None, detail: str = "") -> None:
+        if event is Event.DECIDED:
+            msg = "journal.jsonl: No space left on device"
+            raise RefusedError(msg)
+        fleet.write(event, device, detail)
+
+    plan = plan_of(fleet, intent).model_copy(update={"deadline": 120})
+    effects = Effects(fleet, write, fleet.world.monotonic, fleet.world.sleep, workers=1)
+    result = Transaction(plan, begin(plan, tmp_path, lambda _: None), effects).go()
+    assert result.decision is Decision.REVERTED
+    assert "the decision could not be written: journal.jsonl: No space left on device" in result.explanation
+    assert {one.standing for one in result.devices} == {Standing.REVERTED}

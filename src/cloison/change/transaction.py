@@ -98,7 +98,10 @@ class Transaction:
             raise
         if reason:
             return self._back(reason, checks, refused=False)
-        self.effects.journal(Event.DECIDED, None, self.token)
+        try:
+            self.effects.journal(Event.DECIDED, None, self.token)
+        except RefusedError as error:
+            return self._back(f"the decision could not be written: {error}", checks, refused=False)
         self._point(CrashPoint.DECIDED)
         return self._ended(self._recovery().forward(checks))
 
