@@ -17,7 +17,7 @@ from cloison.change import plan as planning
 from cloison.change.connections import Connections
 from cloison.change.deadline import deadline_of
 from cloison.change.effects import Effects
-from cloison.change.fleetwide import on_each
+from cloison.change.fleetwide import read_each
 from cloison.change.flows import closed, in_words, opened, tracked
 from cloison.change.fragment import sharing_devices
 from cloison.change.gate import NothingWatched
@@ -177,17 +177,8 @@ class Operation:
         absent = [device.name for device in intent.devices if device.name not in planned]
         names = [name for name in absent if name.site in near]
         far = [name for name in absent if name.site not in near]
-        opener = self._connections(made.via)
-
-        def read(name: EquipmentName) -> Config:
-            device = opener(name)
-            try:
-                return device.reader.read().config
-            finally:
-                device.close()
-
         declared = planning.candidates(intent, self.session.workspace.templates, far) if far else {}
-        return {**declared, **(on_each(names, read, intent.workers) if names else {})}
+        return {**declared, **read_each(names, self._connections(made.via), intent.workers)}
 
     def _connections(self, via: Via) -> Connections:
         if via not in self.kept:

@@ -9,7 +9,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[2] / "src"
 
-OPEN = frozenset({"errors", "model", "flow", "workspace"})
+OPEN = frozenset({"errors", "model", "flow", "workspace", "document_schema"})
 """Rooms that every room may import."""
 
 MAY_IMPORT: dict[str, frozenset[str]] = {  # a room, or one module of a room
@@ -17,6 +17,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {  # a room, or one module of a room
     "model": frozenset(),
     "flow": frozenset(),
     "workspace": frozenset(),
+    "document_schema": frozenset(),
     "transport": frozenset(),
     "intent": frozenset(),
     "desired": frozenset({"intent"}),

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
-from pydantic.json_schema import GenerateJsonSchema
 
 from cloison.change.departure import Departure, departures
 from cloison.change.fleetwide import on_each_that_can
@@ -20,14 +19,13 @@ from cloison.change.order import Via
 from cloison.change.plan import candidates, intent_digest
 from cloison.device.guard import NoGuardError, TransactionState
 from cloison.device.push import unified
+from cloison.document_schema import document_schema
 from cloison.flow import Outcome
 from cloison.model import EquipmentName, Model
 from cloison.render.config import SectionName
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
-
-    from pydantic_core import core_schema
 
     from cloison.device.contract import Device, Opener
     from cloison.device.guard import GuardState
@@ -178,20 +176,4 @@ def _diff(declared: Section, running: Section) -> str:
 
 def schema() -> dict[str, object]:
     """Return the JSON Schema (2020-12) of the document, every property required; SCHEMA_FILE holds the same."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **Drift.model_json_schema(mode="serialization", schema_generator=_EverythingRequired),
-    }
-
-
-class _EverythingRequired(GenerateJsonSchema):
-    """A written document holds every property, so none may be missing, whatever has a default when it is made."""
-
-    def field_is_required(
-        self,
-        field: core_schema.ModelField | core_schema.DataclassField | core_schema.TypedDictField,
-        total: bool,  # noqa: FBT001  the signature is pydantic's
-    ) -> bool:
-        """Return True for every field."""
-        del field, total
-        return True
+    return document_schema(Drift)

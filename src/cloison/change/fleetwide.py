@@ -10,7 +10,9 @@ from cloison.errors import CloisonError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from cloison.device.contract import Opener
     from cloison.model import EquipmentName
+    from cloison.render.config import Config
 
 Result = TypeVar("Result")
 
@@ -37,6 +39,19 @@ def on_each(
     if failed:
         raise SeveralDevicesError(list(failed.values()))
     return done
+
+
+def read_each(devices: Sequence[EquipmentName], opener: Opener, workers: int) -> Mapping[EquipmentName, Config]:
+    """Return what each device runs, read back over its own connection; raises as `on_each` does."""
+
+    def read(name: EquipmentName) -> Config:
+        device = opener(name)
+        try:
+            return device.reader.read().config
+        finally:
+            device.close()
+
+    return on_each(devices, read, workers) if devices else {}
 
 
 def on_each_that_can(

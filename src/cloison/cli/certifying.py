@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from cloison.device.access import ssh_runner
 from cloison.errors import DeviceError, InputError, RefusedError, TransportError
 from cloison.lab.equip import authority_of
 from cloison.pki.holding import HORIZON, Holding, State, judge, read, serials_of
 from cloison.pki.renewal import Connection, Effects, Holder
-from cloison.transport.ssh import SshRunner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cloison.model import EquipmentName
     from cloison.pki.register import TunnelAuthority
     from cloison.session import Session
+    from cloison.transport.base import Runner
 
 CONNECT_SECONDS = 5.0
 """A tunnel that is authenticating is down for less than one; what takes longer is asked again."""
@@ -59,21 +60,12 @@ def effects(session: Session, via: Via, narrate: Callable[[str], None]) -> Effec
     reach = session.reach(via)
 
     @contextlib.contextmanager
-    def opened(device: EquipmentName) -> Iterator[SshRunner]:
+    def opened(device: EquipmentName) -> Iterator[Runner]:
         with contextlib.ExitStack() as stack:
             access = reach.access(reach.equipment(device))
             if hasattr(access.dialer, "close"):
                 stack.callback(access.dialer.close)
-            runner = SshRunner(
-                device,
-                str(access.address),
-                access.port,
-                access.username,
-                key_file=access.key_file,
-                host_key=access.host_key,
-                dialer=access.dialer,
-                connect_timeout=min(access.connect_seconds, CONNECT_SECONDS),
-            )
+            runner = ssh_runner(access, device, min(access.connect_seconds, CONNECT_SECONDS))
             stack.callback(runner.close)
             yield runner
 

@@ -9,7 +9,6 @@ if TYPE_CHECKING:
 
     from cloison.change.order import Via
     from cloison.intent.network import Intent
-    from cloison.model import EquipmentName
     from cloison.prove.configuration import Configuration, Configurations
     from cloison.render.config import Config
     from cloison.session import Session
@@ -36,16 +35,8 @@ def running(session: Session, via: Via) -> Configurations:
 
     Raises the errors of every device that could not be read.
     """
-    from cloison.change.fleetwide import on_each
-
-    opener = session.reach(via)
-
-    def read(name: EquipmentName) -> Configuration:
-        device = opener(name)
-        try:
-            return texts(device.reader.read().config)
-        finally:
-            device.close()
+    from cloison.change.fleetwide import read_each
 
     devices = [device.name for device in session.intent.devices]
-    return on_each(devices, read, session.intent.workers)
+    read = read_each(devices, session.reach(via), session.intent.workers)
+    return {name: texts(config) for name, config in read.items()}

@@ -39,12 +39,9 @@ class Access:
     """Time limit of one batch of commands."""
 
 
-def open_device(access: Access, device: EquipmentName, platform: Platform, sections: Sequence[SectionName]) -> Device:
-    """Return the device over a new SSH connection, which stands already.
-
-    Raises HostKeyError, TransportTimeout or TransportError.
-    """
-    runner = SshRunner(
+def ssh_runner(access: Access, device: EquipmentName, connect_seconds: float) -> SshRunner:
+    """Return what runs commands on the device over SSH, its host key pinned; it connects when it is first used."""
+    return SshRunner(
         device,
         str(access.address),
         access.port,
@@ -52,8 +49,16 @@ def open_device(access: Access, device: EquipmentName, platform: Platform, secti
         key_file=access.key_file,
         host_key=access.host_key,
         dialer=access.dialer,
-        connect_timeout=access.connect_seconds,
+        connect_timeout=connect_seconds,
     )
+
+
+def open_device(access: Access, device: EquipmentName, platform: Platform, sections: Sequence[SectionName]) -> Device:
+    """Return the device over a new SSH connection, which stands already.
+
+    Raises HostKeyError, TransportTimeout or TransportError.
+    """
+    runner = ssh_runner(access, device, access.connect_seconds)
     runner.connect()
     return Device(
         reader=DaemonReader(runner, device, platform, sections, access.command_seconds),

@@ -16,10 +16,10 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
-from pydantic.json_schema import GenerateJsonSchema
 
+from cloison.document_schema import document_schema
 from cloison.errors import EvidenceError
-from cloison.evidence.canonical import Json, canonical, strict
+from cloison.evidence.canonical import canonical, strict
 from cloison.evidence.run import RunId
 from cloison.evidence.truth import SEVERITY, TruthCell
 from cloison.flow import Outcome, Verdict, exit_code
@@ -28,8 +28,6 @@ from cloison.workspace import Network
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    from pydantic_core import core_schema
 
     from cloison.evidence.stream import Stream
 
@@ -282,23 +280,6 @@ def read_document(content: bytes, place: str) -> AuditDocument:
         raise EvidenceError(msg) from error
 
 
-def schema() -> Json:
+def schema() -> dict[str, object]:
     """Return the JSON Schema (2020-12) of the document, every property required; SCHEMA_FILE holds the same."""
-    found: Json = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **AuditDocument.model_json_schema(mode="serialization", schema_generator=_EverythingRequired),
-    }
-    return found
-
-
-class _EverythingRequired(GenerateJsonSchema):
-    """A written document holds every property, so none may be missing, whatever has a default when it is made."""
-
-    def field_is_required(
-        self,
-        field: core_schema.ModelField | core_schema.DataclassField | core_schema.TypedDictField,
-        total: bool,  # noqa: FBT001  the signature is pydantic's
-    ) -> bool:
-        """Return True for every field."""
-        del field, total
-        return True
+    return document_schema(AuditDocument)

@@ -7,18 +7,15 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
-from pydantic.json_schema import GenerateJsonSchema
 
+from cloison.document_schema import document_schema
 from cloison.flow import Outcome
 from cloison.model import Model
 from cloison.prove.answer import FindingKind, TunnelsAre
 from cloison.prove.difference import ChangeKind
-
-if TYPE_CHECKING:
-    from pydantic_core import core_schema
 
 SCHEMA_FILE = Path(__file__).with_name("proof.schema.json")
 Line = Annotated[str, Field(min_length=1)]
@@ -193,20 +190,4 @@ class ProofDocument(Model):
 
 def schema() -> dict[str, object]:
     """Return the JSON Schema (2020-12) of the document, every property required; SCHEMA_FILE holds the same."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **ProofDocument.model_json_schema(mode="serialization", schema_generator=_EverythingRequired),
-    }
-
-
-class _EverythingRequired(GenerateJsonSchema):
-    """A written document holds every property, so none may be missing, whatever has a default when it is made."""
-
-    def field_is_required(
-        self,
-        field: core_schema.ModelField | core_schema.DataclassField | core_schema.TypedDictField,
-        total: bool,  # noqa: FBT001  the signature is pydantic's
-    ) -> bool:
-        """Return True for every field."""
-        del field, total
-        return True
+    return document_schema(ProofDocument)
