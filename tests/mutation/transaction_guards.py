@@ -346,7 +346,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard(10, "the way back is by section", _job(_whole_way_back), _somebody_elses),
     Guard(11, "confirming is saving", _job(_boots_old), _histories("late")),
     Guard(12, "a lease keeps a second engineer out", _set(MemoryGuard, "_refuse_other", _nothing), _second_engineer),
-    Guard(12, "a stale plan is refused", _set(transaction, "_differing", lambda _sections, _read: []), _stale),
+    Guard(12, "a stale plan is refused", _set(transaction, "differing", lambda _sections, _read: []), _stale),
     Guard(12, "refusing leaves no lease", _set(transaction.Transaction, "_release", _nothing), _stale),
     Guard(12, "a run that ended is only asked about", _set(resuming, "_ended", lambda _entries: ""), _rolled_back),
     Guard(
@@ -381,7 +381,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         17,
         "a device that started anew is not taken for armed",
-        _set(transaction, "require_pending", lambda _device, state, _token: state),
+        _set(asking, "require_pending", lambda _device, state, _token: state),
         _said_where,
     ),
 )

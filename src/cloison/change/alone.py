@@ -5,16 +5,15 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Final
 
-from cloison.change.asking import Asking, guard_of, require_pending
+from cloison.change.asking import Asking, guard_of, require_applied
 from cloison.change.jobs import FIRST_PHASE, job_of
-from cloison.device.guard import Cause, Lease, TransactionState
+from cloison.device.guard import Lease
 from cloison.device.push import difference
 from cloison.errors import CloisonError, DeviceError, LoadError
 
 if TYPE_CHECKING:
     from cloison.change.effects import Effects
     from cloison.change.plan import DevicePlan
-    from cloison.device.guard import GuardState
     from cloison.model import Name
 
 DEADLINE_SECONDS: Final = 120
@@ -35,7 +34,7 @@ def change_alone(planned: DevicePlan, play: Name, effects: Effects) -> None:
         asking.of_device(planned, lambda opened: guard_of(opened).lease(lease))
         _applied(planned, asking, token)
         asking.connections.drop(planned.device)
-        read = asking.of_device(planned, lambda opened: opened.reader.read().config)
+        read = asking.read(planned)
         left = "".join(difference(read.section(section.name), section) for section in planned.canonical)
         if left:
             raise DeviceError(planned.device, f"what was read back differs from what was loaded:\n{left}")
@@ -51,15 +50,9 @@ def _applied(planned: DevicePlan, asking: Asking, token: str) -> None:
     prepared = asking.of_device(planned, lambda opened: job_of(planned, opened.reader, token, DEADLINE_SECONDS))
     state = asking.of_guard(planned, lambda guard: guard.arm(prepared.job))
     for number in range(FIRST_PHASE + 1, prepared.last + 1):
-        _require(planned, state, token)
+        require_applied(planned, state, token)
         state = asking.of_guard(planned, lambda guard, number=number: guard.step(token, number))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
-    _require(planned, state, token)
-
-
-def _require(planned: DevicePlan, state: GuardState, token: str) -> None:
-    if state.token == token and state.cause is Cause.REFUSED and state.state is not TransactionState.ARMED:
-        raise LoadError(planned.device, state.detail or "it refused its candidate")
-    require_pending(planned, state, token)
+    require_applied(planned, state, token)
 
 
 def _gone_back(planned: DevicePlan, asking: Asking, token: str, error: CloisonError) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 from cloison.change.connections import Connections
 from cloison.change.outcome import DeviceOutcome, Standing
 from cloison.device.guard import Cause, GuardState, TokenError, TransactionState
-from cloison.errors import CloisonError, HostKeyError, RefusedError, TransportError
+from cloison.errors import CloisonError, HostKeyError, LoadError, RefusedError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cloison.change.plan import DevicePlan
     from cloison.device.contract import Device
     from cloison.device.guard import Guard
+    from cloison.render.config import Config
 
 Answer = TypeVar("Answer")
 BACK_SECONDS = 30.0
@@ -69,6 +70,10 @@ class Asking:
             self.effects.sleep(_BUSY_SECONDS)
             state = self.of_device(device, lambda opened: guard_of(opened).state(), seconds)
         return state
+
+    def read(self, device: DevicePlan) -> Config:
+        """Return what the device runs; raises as `of_device` does, and DeviceError for an answer of no known form."""
+        return self.of_device(device, lambda opened: opened.reader.read().config)
 
     def where(self, device: DevicePlan, tokens: Collection[str], seconds: float = BACK_SECONDS) -> DeviceOutcome:
         """Return where the device stands in the change that these tokens are of, by its own word."""
@@ -137,3 +142,13 @@ def require_pending(device: DevicePlan, state: GuardState, token: str) -> GuardS
         said = standing(device, state, {token})
         raise TokenError(device.device, f"it is {said.standing} and not armed: {said.detail or 'no such transaction'}")
     return state
+
+
+def require_applied(device: DevicePlan, state: GuardState, token: str) -> GuardState:
+    """Return the state of a device that has applied what it was asked to.
+
+    Raises LoadError with the words of the tool that refused a section, and TokenError as `require_pending` does.
+    """
+    if state.token == token and state.cause is Cause.REFUSED and state.state is not TransactionState.ARMED:
+        raise LoadError(device.device, state.detail or "it refused its candidate")
+    return require_pending(device, state, token)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from cloison.change.asking import guard_of, outcome, pending, require_pending
 from cloison.change.fleetwide import on_each_that_can
-from cloison.change.jobs import FIRST_PHASE, DeviceJob, job_of
+from cloison.change.jobs import FIRST_PHASE, DeviceJob, differing, job_of
 from cloison.change.journal import Event
 from cloison.change.outcome import DeviceOutcome, Standing
 from cloison.device.guard import Lease, TokenError, TransactionState
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from cloison.change.plan import DevicePlan, Plan
     from cloison.device.contract import Device
     from cloison.model import EquipmentName
-    from cloison.render.config import Config, Section
 
 WENT_BACK = frozenset({Standing.REVERTED, Standing.REVERTED_DIFFERS, Standing.UNCHANGED})
 _LEASE_SECONDS = 60.0
@@ -84,11 +83,11 @@ class CatchingUp:
     def _arm(self, device: DevicePlan) -> None:
         """Apply the first phase again under a token not yet used; a device on which a later change stands is left."""
         state = self.asking.of_guard(device, lambda guard: guard.state())
-        read = self.asking.of_device(device, lambda opened: opened.reader.read().config)
-        if not _differing(device.canonical, read):
+        read = self.asking.read(device)
+        if not differing(device.canonical, read):
             self.found[device.device] = outcome(device, Standing.CONFIRMED, "a later change left it so")
             return
-        if stray := _differing([one for one in device.running if one.name in device.changed], read):
+        if stray := differing([one for one in device.running if one.name in device.changed], read):
             raise DeviceError(device.device, f"it runs neither old nor new in {', '.join(stray)}; nothing was touched")
         used = self.tokens.index(state.token) + 1 if state.token in self.tokens else 0
         if used >= len(self.tokens):
@@ -119,8 +118,8 @@ class CatchingUp:
         """Confirm a device that runs exactly the candidate; have it go back otherwise."""
         token = self._jobs[device.device].job.token
         self.asking.connections.drop(device.device)
-        read = self.asking.of_device(device, lambda opened: opened.reader.read().config)
-        if stray := _differing(device.canonical, read):
+        read = self.asking.read(device)
+        if stray := differing(device.canonical, read):
             self.asking.of_guard(device, lambda guard: guard.revert(token))
             raise DeviceError(device.device, f"what was read back differs from the candidate in {', '.join(stray)}")
         self.found[device.device] = self.confirm(device)
@@ -188,7 +187,3 @@ class CatchingUp:
 def _takes_both(device: DevicePlan) -> bool:
     """Tell whether a device is the end of a tunnel that takes old and new until the last phase."""
     return bool(device.tunnel_phases) and device.tunnel_phases[1] != device.tunnel_phases[2]
-
-
-def _differing(sections: Sequence[Section], read: Config) -> list[SectionName]:
-    return [section.name for section in sections if read.section(section.name).text != section.text]

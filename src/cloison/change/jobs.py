@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 from cloison.change.plan import only
 from cloison.device.job import Job, Load
 from cloison.device.push import loads
-from cloison.render.config import Config, SectionName
+from cloison.render.config import Config, Section, SectionName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from cloison.change.plan import DevicePlan
     from cloison.device.contract import Reader
@@ -100,3 +100,8 @@ def _startup(planned: DevicePlan, reader: Reader) -> Iterator[Load]:
     for section in planned.running:
         wanted = declared.get(section.name) or reader.loadable(running, section.name)
         yield reader.prepared(empty, wanted)
+
+
+def differing(sections: Iterable[Section], read: Config) -> list[SectionName]:
+    """Return the sections whose text a device does not run."""
+    return [section.name for section in sections if read.section(section.name).text != section.text]

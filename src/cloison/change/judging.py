@@ -65,7 +65,7 @@ class Judging:
         """Ask one device over a new connection; raises what keeps it from being asked."""
         name = device.device
         self.asking.connections.drop(name)
-        read = self.asking.of_device(device, lambda opened: opened.reader.read().config)
+        read = self.asking.read(device)
         checks = [GateCheck(name="management", outcome=Outcome.PASS, device=name)]
         if device.changed:
             checks.append(self._dead_man(device))

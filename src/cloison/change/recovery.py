@@ -116,7 +116,7 @@ class Recovery:
         return found
 
     def _compared(self, device: DevicePlan, found: DeviceOutcome) -> DeviceOutcome:
-        read = self.asking.of_device(device, lambda opened: opened.reader.read().config)
+        read = self.asking.read(device)
         before = device.config("running")
         names = [name for name in device.changed if difference(read.section(name), before.section(name))]
         if not names:

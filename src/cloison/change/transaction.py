@@ -10,18 +10,18 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from cloison.change.asking import Asking, guard_of, outcome, require_pending
+from cloison.change.asking import Asking, guard_of, outcome, require_applied
 from cloison.change.crash import CrashPoint
 from cloison.change.fleetwide import SeveralDevicesError, on_each, on_each_that_can
 from cloison.change.gate import GateCheck
-from cloison.change.jobs import FIRST_PHASE, DeviceJob, after, job_of
+from cloison.change.jobs import FIRST_PHASE, DeviceJob, after, differing, job_of
 from cloison.change.journal import Event
 from cloison.change.judging import Judging
 from cloison.change.links import settle_tunnels, tunnel_ends
 from cloison.change.outcome import Decision, Result, Standing
 from cloison.change.recovery import Recovery
 from cloison.change.stale import StaleError
-from cloison.device.guard import Cause, Lease, TransactionState
+from cloison.device.guard import Lease
 from cloison.errors import CloisonError, HostKeyError, LoadError, RefusedError, TransportError
 from cloison.flow import Outcome
 from cloison.render.config import SectionName
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from cloison.device.contract import Device
     from cloison.device.guard import GuardState
     from cloison.model import EquipmentName
-    from cloison.render.config import Config, Section
 
 Answer = TypeVar("Answer")
 LEASE_SECONDS = 60.0
@@ -136,14 +135,12 @@ class Transaction:
 
     def _is_applied(self) -> bool:
         """Return True when every device runs the candidate already; RefusedError when one runs neither old nor new."""
-        read = self._each(
-            self.plan.devices, lambda device: self.asking.of_device(device, lambda opened: opened.reader.read().config)
-        )
+        read = self._each(self.plan.devices, self.asking.read)
         self._point(CrashPoint.CHECKED)
-        if not any(_differing(device.canonical, read[device.device]) for device in self.plan.devices):
+        if not any(differing(device.canonical, read[device.device]) for device in self.plan.devices):
             return True
         for device in self.plan.devices:
-            for name in _differing(device.running, read[device.device]):
+            for name in differing(device.running, read[device.device]):
                 msg = f"the plan is stale: section {name} of {device.device} changed since; make it again"
                 raise StaleError(msg)
         return False
@@ -196,9 +193,7 @@ class Transaction:
         self._point(CrashPoint.STEPPED, device.device)
 
     def _applied(self, device: DevicePlan, state: GuardState) -> None:
-        if state.token == self.token and state.cause is Cause.REFUSED and state.state is not TransactionState.ARMED:
-            raise LoadError(device.device, state.detail or "it refused its candidate")
-        require_pending(device, state, self.token)
+        require_applied(device, state, self.token)
         self.effects.journal(Event.APPLIED, device.device, f"step {state.step}")
 
     def _settle_tunnels(self, phase: int) -> None:
@@ -286,10 +281,6 @@ class Transaction:
     def _each_that_can(self, devices: Sequence[DevicePlan], act: Callable[[DevicePlan], None]) -> None:
         names = [device.device for device in devices]
         on_each_that_can(names, lambda name: act(self._by_name[name]), self.effects.workers)
-
-
-def _differing(sections: Sequence[Section], read: Config) -> list[SectionName]:
-    return [section.name for section in sections if read.section(section.name).text != section.text]
 
 
 def _each_of(error: CloisonError) -> tuple[CloisonError, ...]:
